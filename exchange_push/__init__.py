@@ -1,0 +1,1 @@
+"""exchange-push: calculates a digital-asset exchange's market data and pushes it, with private events, to clients."""

@@ -1,0 +1,1 @@
+"""A pretend exchange, to try and to test the real server with."""

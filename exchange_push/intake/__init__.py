@@ -1,0 +1,1 @@
+"""How the exchange reaches us: datagrams, lines, HTTP and WebSocket. Thin."""

@@ -1,0 +1,1 @@
+"""Who hears what: channels, publications, subscribers, and what waits for a slow client. Pure."""

@@ -1,0 +1,67 @@
+"""Publications, and the frames they become.
+
+A publication is encoded once for all who see it alike: the frame is kept on it, by `View`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from exchange_push.pubsub.channel import Channel, SlowPolicy
+
+
+class Frame(NamedTuple):
+    """One message as it goes to clients: a whole WebSocket frame, header included, shared by all who get it."""
+
+    wire: bytes
+
+
+class Encoder(Protocol):
+    """What a publication needs of a dialect."""
+
+    def event(self, publication: "Publication", view: "View") -> Frame: ...
+
+
+class View(NamedTuple):
+    """How a subscription sees its channel. Subscribers with equal views get the same frame."""
+
+    dialect: Encoder
+    name: str
+    """The channel as the client subscribed it."""
+    checksum: bool = False
+
+
+class Publication:
+    """One payload for one channel.
+
+    Either `data` (any value that msgspec encodes; it becomes `{"event":name,"data":data}`) or `message`: a whole
+    message as a back end pushed it, sent untouched (str: text frame, bytes: binary frame).
+    `checksum`, where the kind has one, is computed when a view asks for it: at once, or never.
+    """
+
+    __slots__ = ("_frames", "channel", "checksum", "data", "message", "slow")
+
+    def __init__(
+        self,
+        channel: Channel,
+        data: object = None,
+        *,
+        message: str | bytes | None = None,
+        slow: SlowPolicy | None = None,
+        checksum: Callable[[], int] | None = None,
+    ) -> None:
+        self.channel = channel
+        self.data = data
+        self.message = message
+        self.slow = channel.kind.slow if slow is None else slow
+        self.checksum = checksum
+        self._frames: dict[View, Frame] = {}
+
+    def frame(self, view: View) -> Frame:
+        """This publication as `view` shows it. Computed kinds with a checksum: call while the state is current."""
+        frame = self._frames.get(view)
+        if frame is None:
+            frame = self._frames[view] = view.dialect.event(self, view)
+        return frame
+
+    def __repr__(self) -> str:
+        return f"<Publication {self.channel} {self.data if self.message is None else self.message!r}>"

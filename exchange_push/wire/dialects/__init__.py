@@ -1,0 +1,1 @@
+"""The languages that clients speak to us, one file each."""
