@@ -46,6 +46,8 @@ class ChannelKind:
     slow: SlowPolicy
     every_ms: int = 0
     """Cadence of what the server computes; 0: it is published when it is pushed."""
+    checksum: bool = False
+    """A client may ask for a checksum in each message."""
 
     @property
     def computed(self) -> bool:

@@ -1,0 +1,228 @@
+"""Configuration: frozen values; flags over EXCHANGE_PUSH_* variables over one TOML file over the defaults below.
+
+What is wrong is a ConfigError of one line that names the key and what was expected.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from exchange_push.errors import ConfigError, quoted
+from exchange_push.pubsub.channel import KIND_NAME, SYMBOL
+
+PREFIX: Final = "EXCHANGE_PUSH_"
+_VARIABLE_OF_FILE: Final = "EXCHANGE_PUSH_CONFIG"
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+KindName = Annotated[str, msgspec.Meta(pattern=rf"^{KIND_NAME.pattern}\Z")]
+SymbolName = Annotated[str, msgspec.Meta(pattern=rf"^{SYMBOL.pattern}\Z")]
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Api(_Table, frozen=True):
+    listen: str = "tcp:6789:interface=127.0.0.1"
+
+
+class Lines(_Table, frozen=True):
+    listen: str = "tcp:6792:interface=127.0.0.1"
+    line_bytes: Positive = 1 << 20
+
+
+class Internal(_Table, frozen=True):
+    """Who may push: API, push line and their WebSocket."""
+
+    secret: str | None = None
+    secret_file: str | None = None
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+class Feed(_Table, frozen=True):
+    listen: tuple[str, ...] = ("udp:6791:interface=127.0.0.1",)
+    stale_ms: Positive = 3000
+    grace_ms: Count = 2
+    waiting: Positive = 65536
+
+
+class Auth(_Table, frozen=True):
+    url: str = "http://127.0.0.1:8000/websocket_auth"
+    format: Literal["json", "form"] = "json"
+    timeout_s: Seconds = 2.0
+    in_flight: Positive = 100
+
+
+class Clients(_Table, frozen=True):
+    path: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z")] = "/exchange-stream"
+    origins: tuple[str, ...] = ("*",)
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies in front, whose X-Forwarded-For is believed."""
+    max_connections: Count = 0
+    max_per_address: Count = 0
+    max_subscriptions: Positive = 256
+    requests_per_s: Annotated[float, msgspec.Meta(gt=0)] = 20.0
+    requests_burst: Positive = 100
+    message_bytes: Positive = 65536
+    ping_s: Seconds = 20.0
+    pong_s: Seconds = 10.0
+    outbox_bytes: Annotated[int, msgspec.Meta(ge=65536)] = 1 << 20
+    outbox_total_bytes: Positive = 512 << 20
+
+
+class Market(_Table, frozen=True):
+    close_grace_ms: Count = 250
+    symbols: tuple[SymbolName, ...] = ()
+
+
+class Symbol(_Table, frozen=True):
+    """What is known of one symbol beside its events."""
+
+    product: Literal["perpetual"] = "perpetual"
+    funding_hours: Positive = 8
+
+
+class Channels(_Table, frozen=True):
+    prefix: str = "ex:"
+    """What names of internal pushes may carry in front."""
+    public: tuple[KindName, ...] = ()
+    private: tuple[KindName, ...] = ()
+
+
+class Config(_Table, frozen=True):
+    listen: tuple[str, ...] = ("tcp:6790",)
+    api: Api = Api()
+    lines: Lines = Lines()
+    internal: Internal = Internal()
+    feed: Feed = Feed()
+    auth: Auth = Auth()
+    clients: Clients = Clients()
+    market: Market = Market()
+    symbols: dict[SymbolName, Symbol] = {}
+    channels: Channels = Channels()
+
+    @property
+    def secret(self) -> str | None:
+        """The internal secret, from where it is kept. Raises ConfigError when its file cannot be read."""
+        if self.internal.secret is not None:
+            return self.internal.secret
+        if self.internal.secret_file is None:
+            return None
+        try:
+            secret = Path(self.internal.secret_file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"internal.secret_file: {error}") from None
+        if not secret:
+            raise ConfigError(f"internal.secret_file: {self.internal.secret_file} is empty, expected the secret")
+        return secret
+
+
+def load(flags: Mapping[str, object], environ: Mapping[str, str], file: str | None = None) -> Config:
+    """The configuration that holds: `flags` by dotted key, in the types of their keys. Raises ConfigError."""
+    environ = {name: text for name, text in environ.items() if name.startswith(PREFIX)}
+    file = file or environ.get(_VARIABLE_OF_FILE)
+    values: dict[str, Any] = _read(file) if file else {}
+    _convert(values, file or "configuration")  # an error of the file names the file
+    for name, text in environ.items():
+        if name != _VARIABLE_OF_FILE:
+            key = name.removeprefix(PREFIX).lower().replace("__", ".")
+            _put(values, key, _from_text(name, key, text))
+    for key, value in flags.items():
+        _put(values, key, value)
+    config = _convert(values, "configuration")
+    for kind in config.channels.public + config.channels.private:
+        if (config.channels.public + config.channels.private).count(kind) > 1:
+            raise ConfigError(f"channels: {kind} stands there twice, expected each channel type once")
+    return config
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--config {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {file}: not TOML: {error}") from None
+
+
+def _convert(values: Mapping[str, Any], where: str) -> Config:
+    try:
+        return msgspec.convert(values, Config)
+    except msgspec.ValidationError as error:
+        msg, _, path = str(error).partition(" - at ")
+        key = path.replace("`", "").removeprefix("key in ").lstrip("$.").replace("[...]", ".*")
+        unknown = "Object contains unknown field `"
+        if msg.startswith(unknown):
+            found = msg.removeprefix(unknown).rstrip("`")
+            known = ", ".join(_table(key).__struct_fields__)
+            key = f"{key}.{found}" if key else found
+            raise ConfigError(f"{where}: unknown key {key}, expected one of {known}") from None
+        raise ConfigError(f"{where}: {key or 'the whole'}: {msg[:1].lower()}{msg[1:]}") from None
+
+
+def _table(key: str) -> type[msgspec.Struct]:
+    """The table at a dotted key; `*` stands for any symbol."""
+    table: Any = Config
+    for part in filter(None, key.split(".")):
+        table = Symbol if part == "*" else get_type_hints(table)[part]
+    return table  # type: ignore[no-any-return]
+
+
+def _type_of(key: str) -> Any:
+    """The type of a dotted key; None where there is no such key."""
+    found: Any = Config
+    for part in key.split("."):
+        if not (isinstance(found, type) and issubclass(found, msgspec.Struct)):
+            return None
+        found = get_type_hints(found, include_extras=True).get(part)
+    return found
+
+
+def _from_text(name: str, key: str, text: str) -> object:
+    """The value that a variable's text means for its key."""
+    kind = _type_of(key)
+    if kind is None or get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        raise ConfigError(f"{name}: no such key, expected one of {', '.join(sorted(variables()))}")
+    if get_origin(kind) is tuple:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if kind is str or (get_origin(kind) in (Union, UnionType) and str in get_args(kind)):
+        return text
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: found {quoted(text)}, {str(error)[:1].lower()}{str(error)[1:]}") from None
+
+
+def keys() -> dict[str, object]:
+    """Every key with its default, dotted, but for the `symbols` tables."""
+    return {key: default for key, default in _walk(Config(), "") if key != "symbols"}
+
+
+def variables() -> dict[str, str]:
+    """The variable of every key."""
+    return {PREFIX + key.upper().replace(".", "__"): key for key in keys()}
+
+
+def _walk(table: msgspec.Struct, prefix: str) -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for name in table.__struct_fields__:
+        value = getattr(table, name)
+        if isinstance(value, msgspec.Struct):
+            found += _walk(value, f"{prefix}{name}.")
+        else:
+            found.append((prefix + name, value))
+    return found
+
+
+def _put(values: dict[str, Any], key: str, value: object) -> None:
+    *tables, last = key.split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+    values[last] = value

@@ -1,0 +1,305 @@
+"""The WebSocket of a client: Autobahn for handshake, control frames and all that comes in; what goes out is ours.
+
+Autobahn's own sending is not used for messages: frames are built once for all (wire/) and written by edge/transport.py.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from itertools import count
+from typing import Any, Final, Protocol
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.util import encode_truncate
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from exchange_push.edge.front import address_key
+from exchange_push.edge.transport import Turn, Writer
+from exchange_push.errors import CloseCode
+from exchange_push.pubsub.outbox import Outbox
+
+_ABORT_S: Final = 3.0  # for a client that does not answer a close
+_REASON_BYTES: Final = 123  # what a close frame holds beside the code
+
+
+class Conversation(Protocol):
+    """What the protocol needs of a session."""
+
+    outbox: Outbox
+
+    def received(self, payload: bytes, binary: bool) -> None: ...
+
+    def lost(self) -> None: ...
+
+    def disconnect(self, code: CloseCode, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Limits of the public WebSocket."""
+
+    path: str = "/exchange-stream"
+    origins: tuple[str, ...] = ("*",)
+    proxies: frozenset[str] = frozenset()
+    """Addresses whose X-Forwarded-For is believed."""
+    max_connections: int = 0
+    max_per_address: int = 0
+    message_bytes: int = 65536
+    bytes_per_s: int = 65536
+    bytes_burst: int = 1 << 20
+    frames_per_s: int = 200
+    frames_burst: int = 1000
+    pongs_per_s: int = 2
+    pongs_burst: int = 16
+    ping_s: float = 20
+    pong_s: float = 10
+
+
+class Bucket:
+    """How much may come in: `per_s` for long, `burst` at once."""
+
+    __slots__ = ("_at_s", "_burst", "_left", "_per_s")
+
+    def __init__(self, per_s: float, burst: float, now_s: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._left = burst
+        self._at_s = now_s
+
+    def take(self, amount: float, now_s: float) -> bool:
+        left = min(self._burst, self._left + max(0.0, now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        self._left = left - amount
+        return self._left >= 0
+
+
+class _Quiet:
+    """Autobahn's own log lines quote what a peer sent and cost more than a send: we count instead."""
+
+    def debug(self, *args: object, **fields: object) -> None: ...
+
+    trace = info = warn = debug
+    error = Logger("autobahn").error
+
+
+def origin_patterns(origins: tuple[str, ...]) -> list[str]:
+    """Autobahn compares origins with their port: give one to those that name none."""
+    patterns = []
+    for origin in origins:
+        scheme, separator, rest = origin.partition("://")
+        if separator and not rest.rpartition("]")[2].count(":"):
+            origin = f"{origin}:{'443' if scheme.lower() in ('https', 'wss') else '80'}"
+        patterns.append(origin.lower())
+    return patterns
+
+
+class ClientProtocol(WebSocketServerProtocol):
+    """One client's connection; it carries bytes between the socket and its session."""
+
+    log = _Quiet()
+    factory: "ClientFactory"
+    transport: Any
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        now_s = self.factory.clock.seconds()
+        options = self.factory.options
+        self.session: Conversation | None = None
+        self._writer: Writer | None = None
+        self._abort: IDelayedCall | None = None
+        self._bytes = Bucket(options.bytes_per_s, options.bytes_burst, now_s)
+        self._frames = Bucket(options.frames_per_s, options.frames_burst, now_s)
+        self._pongs = Bucket(options.pongs_per_s, options.pongs_burst, now_s)
+
+    # -- handshake
+
+    def onConnect(self, request: ConnectionRequest) -> str | None:
+        if request.path != self.factory.options.path:
+            raise ConnectionDeny(ConnectionDeny.NOT_FOUND, "Not Found")
+        self._host, self.peer = self._whom_behind_proxy(request.headers)
+        for subprotocol in request.protocols:
+            if subprotocol in self.factory.subprotocols:
+                return str(subprotocol)
+        return None
+
+    def _whom_behind_proxy(self, headers: Mapping[str, str]) -> tuple[str | None, str]:
+        """The client's address, and it as text for the operator.
+
+        Of X-Forwarded-For, where a listed proxy sent it: the last address that is not itself a listed proxy.
+        """
+        proxies = self.factory.options.proxies
+        peer: Any = self.transport.getPeer()
+        host: str | None = getattr(peer, "host", None)
+        if host is None:
+            return None, "unix"
+        if host in proxies:
+            for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
+                try:
+                    host = str(ip_address(hop.strip()))
+                except ValueError:
+                    break  # not an address: nobody we believe wrote this
+                if host not in proxies:
+                    return host, host
+        return host, f"[{host}]:{peer.port}" if ":" in host else f"{host}:{peer.port}"
+
+    def onOpen(self) -> None:
+        factory = self.factory
+        self._address_key = None if self._host is None else address_key(self._host)
+        refusal = factory.enter(self, self._address_key)
+        session = self.session = factory.converse(self)
+        self._writer = Writer(self, session.outbox, factory.turn)
+        # A transport that came through another protocol (TLS, a Site) may still have its producer.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self._writer, True)
+        if refusal is not None:
+            session.disconnect(*refusal)
+
+    # -- what comes in
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._bytes.take(len(data), self.factory.clock.seconds()):
+            self._flooded("too many bytes")
+        super().dataReceived(data)
+
+    def onFrameBegin(self) -> None:
+        if not self._frames.take(1, self.factory.clock.seconds()):
+            self._flooded("too many frames")
+        super().onFrameBegin()
+
+    def _flooded(self, reason: str) -> None:
+        if self.session is not None and self.state == self.STATE_OPEN:
+            self.session.disconnect(CloseCode.TOO_MANY_REQUESTS, reason)
+        if self.state == self.STATE_CLOSING:
+            # What is still on its way would be parsed only to be thrown away.
+            self.transport.pauseProducing()
+            self.data = b""
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        session = self.session
+        if session is None:
+            return
+        try:
+            session.received(payload, isBinary)
+        except Exception:  # the border: our fault, and the client shall know
+            self.factory.faults += 1
+            self.factory.log.failure("a client's message could not be handled")
+            session.disconnect(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def onPing(self, payload: bytes) -> None:
+        if self.session is not None and self.session.outbox.blocked:
+            return  # it does not read: pongs would only pile up
+        if self._pongs.take(1, self.factory.clock.seconds()):
+            self.sendPong(payload)
+
+    # -- what goes out
+
+    def send_bytes(self, data: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self.transport.write(data)
+
+    def wake(self) -> None:
+        if self._writer is not None:
+            self._writer.wake()
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        if self.state == self.STATE_OPEN:
+            if self._writer is not None:
+                self._writer.write()
+            self.factory.count_close(code)
+            # Not sendClose: it refuses 1001, 1003 and 1011.
+            self.sendCloseFrame(int(code), encode_truncate(reason, _REASON_BYTES))
+        self._abort_later()
+
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+        # Whoever began: a client that does not read would keep the connection for ever.
+        self._abort_later()
+
+    def _abort_later(self) -> None:
+        if self._abort is None and self.transport is not None:
+            self._abort = self.factory.clock.callLater(_ABORT_S, self._abort_now)
+
+    def _abort_now(self) -> None:
+        self._abort = None
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        if self._abort is not None:
+            self._abort.cancel()
+            self._abort = None
+        session, self.session = self.session, None
+        if session is not None:
+            self.factory.leave(self, self._address_key)
+            session.lost()
+        super().connectionLost(reason)
+
+
+class ClientFactory(WebSocketServerFactory):
+    """Makes the protocols of the public WebSocket. `converse` gives each its session."""
+
+    protocol = ClientProtocol  # type: ignore[assignment]  # Twisted types it as a maker of its own Protocol
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        converse: Callable[[ClientProtocol], Conversation],
+        options: ClientOptions,
+        subprotocols: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(server="exchange-push")
+        self.clock = clock
+        self.converse = converse
+        self.options = options
+        self.subprotocols = subprotocols
+        self.turn = Turn(clock)
+        self.connected: dict[ClientProtocol, None] = {}
+        self._of_address: dict[str, int] = {}
+        self.handshakes = 0
+        self.faults = 0
+        self.closes: dict[int, int] = {}
+        self.setProtocolOptions(
+            webStatus=False,  # its default is an open redirect
+            failByDrop=False,
+            maxFramePayloadSize=options.message_bytes,
+            maxMessagePayloadSize=options.message_bytes,
+            openHandshakeTimeout=5,
+            closeHandshakeTimeout=0,  # ours covers the closes that the client begins, too
+            autoPingInterval=options.ping_s,
+            autoPingTimeout=options.pong_s,
+            autoPingRestartOnAnyTraffic=False,  # else a client that sends but never reads is never dropped
+            allowedOrigins=origin_patterns(options.origins),
+            allowNullOrigin="*" in options.origins,
+            tcpNoDelay=True,
+        )
+
+    def enter(self, protocol: ClientProtocol, key: str | None) -> tuple[CloseCode, str] | None:
+        """Count a connection in. Where it is one too many: how to close it."""
+        self.handshakes += 1
+        self.connected[protocol] = None
+        if key is not None:
+            self._of_address[key] = self._of_address.get(key, 0) + 1
+        most = self.options.max_per_address
+        if most and key is not None and self._of_address[key] > most:
+            return CloseCode.TOO_MANY_CONNECTIONS, f"too many connections, expected at most {most} of an address"
+        if self.options.max_connections and len(self.connected) > self.options.max_connections:
+            return CloseCode.OVERLOADED, "the server is full, come back later"
+        return None
+
+    def leave(self, protocol: ClientProtocol, key: str | None) -> None:
+        self.connected.pop(protocol, None)
+        if key is not None:
+            self._of_address[key] -= 1
+            if not self._of_address[key]:
+                del self._of_address[key]
+
+    def count_close(self, code: CloseCode) -> None:
+        self.closes[int(code)] = self.closes.get(int(code), 0) + 1
+
+
+def client_ids(start_ms: int) -> Callable[[], str]:
+    """Gives each connection a 64-bit number as text, never the same twice, also over restarts."""
+    numbers = count(start_ms << 20)
+    return lambda: str(next(numbers))

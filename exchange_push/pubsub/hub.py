@@ -1,0 +1,109 @@
+"""The Hub: who listens to what, and fan-out.
+
+It holds a channel only while somebody listens: names that clients make up leave nothing behind.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from exchange_push.errors import CloseCode
+from exchange_push.pubsub.channel import Channel
+from exchange_push.pubsub.outbox import Budget
+from exchange_push.pubsub.publication import Publication, View
+
+if TYPE_CHECKING:
+    from exchange_push.pubsub.session import Session
+
+
+class Hub:
+    """Channels and their subscribers, grouped by how they see the channel; sessions by client id and by uid.
+
+    `state` gives the current state of a channel, None where there is none.
+    """
+
+    def __init__(self, state: Callable[[Channel], Publication | None], budget: Budget) -> None:
+        self.state = state
+        self.budget = budget
+        self.sessions: dict[str, Session] = {}
+        self._users: dict[str, dict[Session, None]] = {}
+        self._channels: dict[Channel, dict[View, dict[Session, None]]] = {}
+        self.publications = 0
+        self.deliveries = 0
+        self.evicted = 0
+
+    # -- who is there
+
+    def add(self, session: "Session") -> None:
+        self.sessions[session.client_id] = session
+
+    def remove(self, session: "Session") -> None:
+        self.sessions.pop(session.client_id, None)
+
+    def bind(self, session: "Session", uid: str) -> None:
+        self._users.setdefault(uid, {})[session] = None
+
+    def unbind(self, session: "Session", uid: str) -> None:
+        sessions = self._users.get(uid)
+        if sessions is not None:
+            sessions.pop(session, None)
+            if not sessions:
+                del self._users[uid]
+
+    def sessions_of(self, uid: str) -> "list[Session]":
+        return list(self._users.get(uid, ()))
+
+    # -- who listens to what
+
+    def subscribe(self, session: "Session", channel: Channel, view: View) -> None:
+        self._channels.setdefault(channel, {}).setdefault(view, {})[session] = None
+
+    def unsubscribe(self, session: "Session", channel: Channel, view: View) -> None:
+        views = self._channels.get(channel)
+        if views is None or (sessions := views.get(view)) is None:
+            return
+        sessions.pop(session, None)
+        if not sessions:
+            del views[view]
+            if not views:
+                del self._channels[channel]
+
+    def wanted(self, channel: Channel) -> bool:
+        """Does anybody listen?"""
+        return channel in self._channels
+
+    def channels(self) -> Iterator[tuple[Channel, int]]:
+        """Every channel that somebody listens to, and how many do."""
+        for channel, views in self._channels.items():
+            yield channel, sum(map(len, views.values()))
+
+    # -- fan-out
+
+    def publish(self, publication: Publication) -> tuple[int, int]:
+        """Hand the publication to all who listen: (connections it was handed to, failed)."""
+        views = self._channels.get(publication.channel)
+        if views is None:
+            return 0, 0
+        self.publications += 1
+        handed = failed = 0
+        for view, sessions in tuple(views.items()):
+            wire = publication.frame(view).wire
+            # A copy: a client that turns out too slow leaves while we go round.
+            for session in tuple(sessions):
+                if session.deliver(wire, publication):
+                    handed += 1
+                else:
+                    failed += 1
+        self.deliveries += handed
+        if self.budget.exceeded:
+            self._evict()
+        return handed, failed
+
+    def _evict(self) -> None:
+        """Close those who hold most until all together are within the budget again."""
+        slow = sorted(
+            (session for session in self.sessions.values() if session.outbox.blocked),
+            key=lambda session: session.outbox.held_bytes,
+        )
+        while slow and self.budget.exceeded:
+            self.evicted += 1
+            slow.pop().disconnect(CloseCode.TOO_SLOW, "too slow: the server's memory for slow clients is used up")

@@ -1,0 +1,46 @@
+"""What a client can ask for, whatever language it speaks."""
+
+from typing import NamedTuple, TypeAlias
+
+from exchange_push.errors import ClientError
+
+RequestId: TypeAlias = int | str | None
+"""Echoed in the reply; None: the request had none."""
+
+
+class Auth(NamedTuple):
+    id: RequestId
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Auth(id={self.id!r}, token=<{len(self.token)} characters>)"
+
+
+class Subscribe(NamedTuple):
+    id: RequestId
+    names: tuple[object, ...]
+    """As the client sent them: not all need be strings."""
+    checksum: bool = False
+
+
+class Unsubscribe(NamedTuple):
+    id: RequestId
+    names: tuple[object, ...]
+
+
+class List(NamedTuple):
+    id: RequestId
+
+
+class Ping(NamedTuple):
+    id: RequestId
+
+
+class Refused(NamedTuple):
+    """A request that could not be read, or may not be made now."""
+
+    id: RequestId
+    error: ClientError
+
+
+Request: TypeAlias = Auth | Subscribe | Unsubscribe | List | Ping | Refused

@@ -1,0 +1,405 @@
+"""Session: one client's conversation, whatever its language and socket.
+
+Requests come in by `received`, everything for the client goes into the outbox. A login is the one thing that takes
+time: requests behind it wait, so that replies keep the order of the requests.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from exchange_push.errors import AuthError, AuthRefused, ClientCode, ClientError, CloseCode, Disconnect, quoted
+from exchange_push.pubsub.channel import UID, Channel, Owner, Registry, SlowPolicy, client_name
+from exchange_push.pubsub.hub import Hub
+from exchange_push.pubsub.login import Login
+from exchange_push.pubsub.outbox import Outbox
+from exchange_push.pubsub.publication import Encoder, Frame, Publication, View
+from exchange_push.pubsub.request import (
+    Auth,
+    List,
+    Ping,
+    Refused,
+    Request,
+    RequestId,
+    Subscribe,
+    Unsubscribe,
+)
+
+_BUDGET_WINDOW_MS = 60_000
+_ERROR_BUDGET = 20  # of codes 2 to 4 in a window; a client with a bug stays, one that floods does not
+_REFUSED_LOGINS = 3
+_BUDGETED = frozenset((ClientCode.MALFORMED, ClientCode.UNKNOWN_OP, ClientCode.INVALID_CHANNEL))
+
+
+class Dialect(Encoder, Protocol):
+    """A language that clients speak: their bytes to requests, our answers to frames."""
+
+    def decode(self, payload: bytes, binary: bool) -> Request:
+        """Never fails for what a client sent, but by Disconnect: what cannot be read is Refused."""
+        ...
+
+    def result(self, request_id: RequestId, result: object) -> Frame: ...
+
+    def error(self, request_id: RequestId, error: ClientError) -> Frame: ...
+
+    def pong(self, request_id: RequestId, time_ms: int) -> Frame: ...
+
+    def message(self, message: str | bytes) -> Frame: ...
+
+
+class Cancellable(Protocol):
+    def cancel(self) -> None: ...
+
+
+class ClientTransport(Protocol):
+    """What a session needs of the client's socket."""
+
+    def wake(self) -> None:
+        """Something waits in the outbox; write it when this turn ends."""
+        ...
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Write what waits, then close; abort a client that does not answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all sessions share."""
+
+    registry: Registry
+    hub: Hub
+    look_up: Callable[[str, Callable[[Login | AuthError], None]], None]
+    """Ask who the bearer of a token is; the function given is called once, at once or later."""
+    now_ms: Callable[[], int]
+    call_later: Callable[[float, Callable[[], None]], Cancellable]
+    max_subscriptions: int = 256
+    requests_per_s: float = 20
+    requests_burst: int = 100
+    outbox_bytes: int = 1 << 20
+
+
+class _Budget:
+    """How often something may happen in a window."""
+
+    __slots__ = ("_limit", "_times")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._times: deque[int] = deque()
+
+    def spend(self, now_ms: int) -> bool:
+        """Count one; False when there were more than the limit within the window."""
+        self._times.append(now_ms)
+        while self._times[0] <= now_ms - _BUDGET_WINDOW_MS:
+            self._times.popleft()
+        return len(self._times) <= self._limit
+
+
+class _State(Enum):
+    OPEN = auto()
+    LOGGING_IN = auto()
+    CLOSED = auto()
+
+
+class Session:
+    """A connection's subscriptions, login and limits. `client_id` is a 64-bit number as text."""
+
+    def __init__(self, client_id: str, peer: str, dialect: Dialect, transport: ClientTransport, terms: Terms) -> None:
+        self.client_id = client_id
+        self.peer = peer
+        self.uid: str | None = None
+        self.since_ms = terms.now_ms()
+        self.context: dict[str, object] = {}
+        self.outbox = Outbox(terms.outbox_bytes, terms.hub.budget, self._current)
+        self._dialect = dialect
+        self._transport = transport
+        self._terms = terms
+        self._state = _State.OPEN
+        self._views: dict[Channel, View] = {}
+        self._behind_login: deque[Request] = deque()
+        self._login_ends: Cancellable | None = None
+        self._refused_logins = 0
+        self._errors = _Budget(_ERROR_BUDGET)
+        self._excess = _Budget(terms.requests_burst)
+        self._tokens = float(terms.requests_burst)
+        self._tokens_at_ms = self.since_ms
+        terms.hub.add(self)
+
+    # -- what the client sends
+
+    def received(self, payload: bytes, binary: bool) -> None:
+        """One message of the client's."""
+        if self._state is _State.CLOSED:
+            return
+        now_ms = self._terms.now_ms()
+        try:
+            request = self._dialect.decode(payload, binary)
+            if not self._has_token(now_ms):
+                if not self._excess.spend(now_ms):
+                    raise Disconnect(CloseCode.TOO_MANY_REQUESTS, "too many requests, and they went on")
+                rate = f"too many requests, expected at most {self._terms.requests_per_s:g} a second"
+                request = Refused(request.id, ClientError(ClientCode.TOO_MANY_REQUESTS, rate))
+            if self._state is _State.LOGGING_IN:
+                self._behind_login.append(request)
+            else:
+                self._answer(request)
+        except Disconnect as error:
+            self.disconnect(error.code, error.reason)
+
+    def _has_token(self, now_ms: int) -> bool:
+        gained = max(0, now_ms - self._tokens_at_ms) * self._terms.requests_per_s / 1000
+        self._tokens = min(self._terms.requests_burst, self._tokens + gained)
+        self._tokens_at_ms = now_ms
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def _answer(self, request: Request) -> None:
+        try:
+            match request:
+                case Subscribe():
+                    self._subscribe(request)
+                case Unsubscribe():
+                    for channel in [self._terms.registry.for_client(name, self.uid) for name in request.names]:
+                        self._unsubscribe(channel)
+                    self._reply(self._dialect.result(request.id, True))
+                case Auth():
+                    self._log_in(request)
+                case List():
+                    names = [view.name for view in self._views.values()]
+                    self._reply(self._dialect.result(request.id, names))
+                case Ping():
+                    self._reply(self._dialect.pong(request.id, self._terms.now_ms()))
+                case Refused():
+                    raise request.error
+        except ClientError as error:
+            self._reply_error(request.id, error)
+
+    def _reply(self, frame: Frame) -> None:
+        self._put(frame.wire)
+
+    def _reply_error(self, request_id: RequestId, error: ClientError) -> None:
+        self._reply(self._dialect.error(request_id, error))
+        if error.code in _BUDGETED and not self._errors.spend(self._terms.now_ms()):
+            raise Disconnect(CloseCode.TOO_MANY_ERRORS, f"more than {_ERROR_BUDGET} malformed requests in a minute")
+
+    # -- subscriptions
+
+    def _subscribe(self, request: Subscribe) -> None:
+        views: dict[Channel, View] = {}
+        for name in request.names:
+            channel = self._terms.registry.for_client(name, self.uid)
+            views[channel] = View(self._dialect, str(name), request.checksum and channel.kind.checksum)
+        held = len(self._views.keys() | views.keys())
+        if held > self._terms.max_subscriptions:
+            raise ClientError(
+                ClientCode.TOO_MANY_SUBSCRIPTIONS,
+                f"too many subscriptions: {held}, expected at most {self._terms.max_subscriptions}",
+            )
+        self._reply(self._dialect.result(request.id, True))
+        for channel, view in views.items():
+            self._listen(channel, view)
+
+    def _listen(self, channel: Channel, view: View) -> None:
+        """Subscribe and let the current state follow, in one step: no change falls between the two."""
+        old = self._views.get(channel)
+        if old is not None:
+            self._terms.hub.unsubscribe(self, channel, old)
+        self._views[channel] = view
+        self._terms.hub.subscribe(self, channel, view)
+        self._send_current(channel, view)
+
+    def _send_current(self, channel: Channel, view: View) -> None:
+        state = self._terms.hub.state(channel)
+        if state is None:
+            return
+        if state.slow is SlowPolicy.QUEUE:
+            self._put(state.frame(view).wire)
+        else:
+            self.outbox.put_current(channel)
+            self._transport.wake()
+
+    def _current(self, channel: Channel) -> bytes | None:
+        view = self._views.get(channel)
+        if view is None:
+            return None
+        state = self._terms.hub.state(channel)
+        return None if state is None else state.frame(view).wire
+
+    def _unsubscribe(self, channel: Channel) -> None:
+        view = self._views.pop(channel, None)
+        if view is not None:
+            self._terms.hub.unsubscribe(self, channel, view)
+            self.outbox.drop(channel)
+
+    def channel_names(self) -> list[str]:
+        return [str(channel) for channel in self._views]
+
+    # -- login
+
+    def _log_in(self, request: Auth) -> None:
+        self._state = _State.LOGGING_IN
+        self._terms.look_up(request.token, lambda found: self._looked_up(request.id, found))
+
+    def _looked_up(self, request_id: RequestId, found: Login | AuthError) -> None:
+        if self._state is _State.CLOSED:
+            return
+        self._state = _State.OPEN
+        try:
+            if isinstance(found, Login):
+                replaced = self._become(found.uid)
+                if found.expires_in_s is not None:
+                    self._login_ends = self._terms.call_later(found.expires_in_s, self._expired)
+                self._reply(self._dialect.result(request_id, True))
+                if replaced:
+                    self._tell_logout("replaced")
+            elif isinstance(found, AuthRefused):
+                self._reply_error(request_id, ClientError(ClientCode.LOGIN_REFUSED, "login refused: unknown token"))
+                self._refused_logins += 1
+                if self._refused_logins >= _REFUSED_LOGINS:
+                    raise Disconnect(CloseCode.LOGIN_REFUSED, f"login refused {_REFUSED_LOGINS} times")
+            else:
+                unavailable = ClientError(ClientCode.LOGIN_UNAVAILABLE, "login unavailable, try again later")
+                self._reply_error(request_id, unavailable)
+            while self._behind_login and self._state is _State.OPEN:
+                self._answer(self._behind_login.popleft())
+        except Disconnect as error:
+            self.disconnect(error.code, error.reason)
+
+    def _become(self, uid: str | None) -> bool:
+        """Be this user from now on, None: nobody. True when that ended the login of another."""
+        if self._login_ends is not None:
+            self._login_ends.cancel()
+            self._login_ends = None
+        former, self.uid = self.uid, uid
+        if former == uid:
+            return False
+        if former is not None:
+            self._terms.hub.unbind(self, former)
+            for channel in [channel for channel in self._views if channel.kind.owner is Owner.USER]:
+                self._unsubscribe(channel)
+        if uid is not None:
+            self._terms.hub.bind(self, uid)
+        return former is not None
+
+    def _expired(self) -> None:
+        self._login_ends = None
+        self.logout("expired")
+
+    def logout(self, reason: str = "revoked") -> None:
+        """End the login and the private subscriptions with it."""
+        if self._become(None):
+            self._tell_logout(reason)
+
+    def _tell_logout(self, reason: str) -> None:
+        for channel, view in self._views.items():
+            if channel.kind.owner is Owner.NOBODY:
+                logout = Publication(channel, {"type": "logout", "reason": reason})
+                self.deliver(logout.frame(view).wire, logout)
+                return
+
+    # -- what the client gets
+
+    def deliver(self, wire: bytes, publication: Publication) -> bool:
+        """Take a frame of a publication that the client subscribed to. False: the connection is closed or too slow."""
+        if self._state is _State.CLOSED:
+            return False
+        try:
+            self._put(wire, publication)
+        except Disconnect as error:
+            self.disconnect(error.code, error.reason)
+            return False
+        return True
+
+    def _put(self, wire: bytes, publication: Publication | None = None) -> None:
+        if publication is None:
+            self.outbox.put(wire)
+        else:
+            self.outbox.put(wire, publication.channel, publication.slow)
+        self._transport.wake()
+
+    # -- what the operator does (intake/desk.py)
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self.outbox.held_bytes
+
+    def send(self, message: str | bytes) -> bool:
+        if self._state is _State.CLOSED:
+            return False
+        try:
+            self._reply(self._dialect.message(message))
+        except Disconnect as error:
+            self.disconnect(error.code, error.reason)
+            return False
+        return True
+
+    def subscribe_as_operator(self, names: list[str]) -> None:
+        """Subscribe the client to channels named as inside. Raises ClientError; all or none."""
+        channels = [self._named_inside(name) for name in names]
+        if len(self._views.keys() | set(channels)) > self._terms.max_subscriptions:
+            raise ClientError(ClientCode.TOO_MANY_SUBSCRIPTIONS, "too many subscriptions")
+        for channel in channels:
+            self._listen(channel, View(self._dialect, client_name(channel)))
+
+    def unsubscribe_as_operator(self, names: list[str]) -> None:
+        for channel in [self._named_inside(name) for name in names]:
+            self._unsubscribe(channel)
+
+    def _named_inside(self, name: str) -> Channel:
+        channel = self._terms.registry.for_push(name)
+        if channel is None:
+            raise ClientError(ClientCode.INVALID_CHANNEL, f"invalid channel {quoted(name)}")
+        if channel.kind.owner is Owner.USER and channel.owner != self.uid:
+            # The client would hear another user's events under its own @name.
+            raise ClientError(ClientCode.NOT_AUTH, f"the connection is not logged in as {quoted(channel.owner)}")
+        return channel
+
+    def set_context(self, context: dict[str, object]) -> None:
+        """Replace what the back end keeps with this connection; its `uid` is the login. Raises ClientError."""
+        self._set_uid(context.get("uid", self.uid))
+        self.context = dict(context)
+
+    def set_context_value(self, key: str, value: object) -> None:
+        if key == "uid":
+            self._set_uid(value)
+        self.context[key] = value
+
+    def _set_uid(self, uid: object) -> None:
+        text = str(uid) if type(uid) is int and uid > 0 else uid
+        if text is None:
+            self.logout()
+        elif isinstance(text, str) and UID.fullmatch(text):
+            if text != self.uid and self._become(text):
+                self._tell_logout("replaced")
+        else:
+            raise ClientError(ClientCode.MALFORMED, f"uid is {quoted(uid)}, expected 1 to 64 of A-Z a-z 0-9 _ -")
+
+    def disconnect(self, code: CloseCode, reason: str) -> None:
+        """Close the connection; what waits is still sent, but to a client that is too slow."""
+        if self._state is _State.CLOSED:
+            return
+        if code is CloseCode.TOO_SLOW:
+            self.outbox.clear()
+        self._leave()
+        self._transport.close(code, reason)
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        if self._state is not _State.CLOSED:
+            self._leave()
+        self.outbox.clear()
+        self.outbox.unblock()
+
+    def _leave(self) -> None:
+        self._become(None)
+        self._state = _State.CLOSED
+        self._behind_login.clear()
+        for channel, view in self._views.items():
+            self._terms.hub.unsubscribe(self, channel, view)
+        self._views.clear()
+        self._terms.hub.remove(self)

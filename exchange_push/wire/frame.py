@@ -1,0 +1,21 @@
+"""WebSocket frames as a server sends them (RFC 6455, 5.2): unmasked, whole messages."""
+
+from typing import Final
+
+from exchange_push.pubsub.publication import Frame
+
+TEXT: Final = 1
+BINARY: Final = 2
+
+_FIN: Final = 0x80
+
+
+def frame(payload: bytes, opcode: int) -> Frame:
+    size = len(payload)
+    if size < 126:
+        head = bytes((_FIN | opcode, size))
+    elif size < 65536:
+        head = bytes((_FIN | opcode, 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((_FIN | opcode, 127)) + size.to_bytes(8, "big")
+    return Frame(head + payload)
