@@ -41,8 +41,9 @@ class Upstream:
         self._url = url
         self._limit_bytes = limit_bytes
         self._pool = _Pool(reactor, connections)
-        agent = Agent(reactor, connectTimeout=_CONNECT_TIMEOUT_S, pool=self._pool)
-        self._agent = _PlainAgent(agent)
+        self._agent = _PlainAgent(Agent(reactor, connectTimeout=_CONNECT_TIMEOUT_S, pool=self._pool))
+        # Without a pool, hence always on a new connection: when a kept one has died, so have others.
+        self._fresh_agent = _PlainAgent(Agent(reactor, connectTimeout=_CONNECT_TIMEOUT_S))
         self.retried = 0
         """Asked again because a kept connection had died."""
 
@@ -53,7 +54,7 @@ class Upstream:
 
     async def post(self, data: bytes, content_type: bytes) -> Answer:
         """Ask once; raises what treq and Twisted raise, whose messages may quote anything of the request."""
-        asked = self._request(data, content_type)
+        asked = self._request(self._agent, data, content_type)
         kept = self._pool.gave_kept
         try:
             response = await asked
@@ -62,14 +63,14 @@ class Upstream:
             if not kept or any(reason.check(CancelledError) for reason in died.reasons):
                 raise
             self.retried += 1
-            response = await self._request(data, content_type)
+            response = await self._request(self._fresh_agent, data, content_type)
         body = _Body(self._limit_bytes)
         response.deliverBody(body)
         return Answer(response.code, await body.whole)
 
-    def _request(self, data: bytes, content_type: bytes) -> Deferred[IResponse]:
+    def _request(self, agent: "_PlainAgent", data: bytes, content_type: bytes) -> Deferred[IResponse]:
         # A client of its own for every call: it would keep the cookies of one user for the next.
-        client = HTTPClient(cast(IAgent, self._agent), data_to_body_producer=cast(Any, _Question))
+        client = HTTPClient(cast(IAgent, agent), data_to_body_producer=cast(Any, _Question))
         response = client.post(
             self._url,
             data=data,
