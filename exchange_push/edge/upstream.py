@@ -17,6 +17,7 @@ from twisted.web.client import (
     RequestTransmissionFailed,
     ResponseDone,
     ResponseNeverReceived,
+    _HTTP11ClientFactory,
 )
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
@@ -40,10 +41,13 @@ class Upstream:
         self._reactor = reactor
         self._url = url
         self._limit_bytes = limit_bytes
-        self._pool = _Pool(reactor, connections)
+        self._pool = _Pool(reactor, persistent=True)
+        self._pool.maxPersistentPerHost = connections
+        self._pool.cachedConnectionTimeout = _KEPT_S
         self._agent = _PlainAgent(Agent(reactor, connectTimeout=_CONNECT_TIMEOUT_S, pool=self._pool))
-        # Without a pool, hence always on a new connection: when a kept one has died, so have others.
-        self._fresh_agent = _PlainAgent(Agent(reactor, connectTimeout=_CONNECT_TIMEOUT_S))
+        # Always on a new connection: where a kept one has died, so have others.
+        fresh = _Pool(reactor, persistent=False)
+        self._fresh_agent = _PlainAgent(Agent(reactor, connectTimeout=_CONNECT_TIMEOUT_S, pool=fresh))
         self.retried = 0
         """Asked again because a kept connection had died."""
 
@@ -82,14 +86,17 @@ class Upstream:
         return cast("Deferred[IResponse]", response)
 
 
+class _Quiet(_HTTP11ClientFactory):
+    """Twisted's own logs a line for each connection made and each lost."""
+
+    noisy = False
+
+
 class _Pool(HTTPConnectionPool):
     """Tells whether the connection it gave last was a kept one."""
 
-    def __init__(self, reactor: Any, connections: int) -> None:
-        super().__init__(reactor)
-        self.maxPersistentPerHost = connections
-        self.cachedConnectionTimeout = _KEPT_S
-        self.gave_kept = False
+    _factory = _Quiet
+    gave_kept = False
 
     def getConnection(self, key: Any, endpoint: Any) -> Any:
         connection = super().getConnection(key, endpoint)

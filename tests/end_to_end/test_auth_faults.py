@@ -7,6 +7,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import capturedLogs
 
 from exchange_push.edge.auth import AuthService
 from exchange_push.errors import AuthRefused, AuthUnavailable
@@ -206,7 +207,9 @@ async def test_a_storm_of_logins_never_opens_more_connections_than_the_limit():
 async def test_a_service_that_keeps_no_connection_without_saying_so_is_asked_on_a_new_one():
     backend = Backend(says_and_closes(OK))
     service = serving(backend.url, in_flight=4)
-    results = await gatherResults([asking(service, f"token {number}") for number in range(40)])
+    with capturedLogs() as events:
+        results = await gatherResults([asking(service, f"token {number}") for number in range(40)])
     await service.stopService()
     await backend.stop()
     assert results == [Login("1001", None)] * 40
+    assert events == []
