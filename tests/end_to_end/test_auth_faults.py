@@ -7,6 +7,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import LoopingCall
 from twisted.logger import capturedLogs
 
 from exchange_push.edge.auth import AuthService
@@ -75,13 +76,18 @@ def says_and_closes(data):
     return fault
 
 
-def drips(data, every_s=0.02):
+def drips(data, after=b""):
     """For ever, or until the other end has had enough."""
 
     def fault(transport):
-        if transport.connected:
+        def drip():
+            if not transport.connected:
+                dripping.stop()
             transport.write(data)
-            reactor.callLater(every_s, fault, transport)
+
+        transport.write(after)
+        dripping = LoopingCall(drip)
+        dripping.start(0.02)
 
     return fault
 
@@ -118,17 +124,11 @@ FAULTS = {
     "gzip bomb": (status(200, GZIP, gzipped(b" " * (50 << 20))), AuthUnavailable),
     "half a body": (says(OK[:-5]), AuthUnavailable),
     "half a body, then closes": (says_and_closes(OK[:-5]), AuthUnavailable),
-    "trickles its body": (
-        lambda transport: (transport.write(CHUNKED), drips(b"1\r\n \r\n")(transport)),
-        AuthUnavailable,
-    ),
+    "trickles its body": (drips(b"1\r\n \r\n", after=CHUNKED), AuthUnavailable),
     "bad chunks": (says(CHUNKED + b"zz\r\n"), AuthUnavailable),
     "refuses": (status(401, body=b'{"uid":1001}'), AuthRefused),
     "refuses at length": (status(403, body=b"<p>" * (1 << 20)), AuthRefused),
-    "refuses and trickles": (
-        lambda transport: (transport.write(CHUNKED.replace(b"200", b"404")), drips(b"1\r\n \r\n")(transport)),
-        AuthRefused,
-    ),
+    "refuses and trickles": (drips(b"1\r\n \r\n", after=CHUNKED.replace(b"200", b"404")), AuthRefused),
     "the old way, without a length": (says_and_closes(b'HTTP/1.0 200 OK\r\n\r\n{"uid":1001}'), Login),
     "in chunks": (says(CHUNKED + b'6\r\n{"uid"\r\n6\r\n:1001}\r\n0\r\n\r\n'), Login),
     "well": (says(OK), Login),
