@@ -4,6 +4,7 @@ No redirects, no cookies, no gzip, no more of an answer than fits the limit; con
 Not here: what is asked, what an answer means, how many ask at once, and the deadline: cancel `post`.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, cast
 
 from treq.client import HTTPClient
@@ -86,16 +87,23 @@ class Upstream:
         return cast("Deferred[IResponse]", response)
 
 
-class _Quiet(_HTTP11ClientFactory):
-    """Twisted's own logs a line for each connection made and each lost."""
+class _Connections(_HTTP11ClientFactory):
+    """Keeps connections for the pool, but for those being closed because their answer was too long."""
 
-    noisy = False
+    noisy = False  # a line in the log for each connection
+
+    def __init__(self, keep: Callable[[Any], None], metadata: str) -> None:
+        def keep_open(connection: Any) -> None:
+            if not connection.transport.disconnecting:
+                keep(connection)
+
+        super().__init__(keep_open, metadata)
 
 
 class _Pool(HTTPConnectionPool):
     """Tells whether the connection it gave last was a kept one."""
 
-    _factory = _Quiet
+    _factory = _Connections
     gave_kept = False
 
     def getConnection(self, key: Any, endpoint: Any) -> Any:

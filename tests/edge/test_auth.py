@@ -271,6 +271,16 @@ def test_one_deadline_spans_the_whole_answer(heard):
     assert transport.disconnecting or transport.aborting
 
 
+def test_a_connection_closed_for_too_long_an_answer_is_not_used_again():
+    exchange = Exchange()
+    exchange.look_up("a")
+    answer(exchange.accept(), b"<p>" * 5000, 404)
+    exchange.look_up("b")
+    answer(exchange.accept(), {"uid": 2})
+    assert kinds(exchange.results) == [AuthRefused, Login]
+    assert (exchange.connections, exchange.service.retried) == (2, 0)
+
+
 def test_a_call_goes_out_again_when_its_kept_connection_had_died():
     exchange = Exchange()
     exchange.look_up("a")
@@ -329,18 +339,17 @@ def test_a_stop_answers_all_and_leaves_nothing_behind():
     assert exchange.reactor.getDelayedCalls() == []
 
 
-def test_one_session_that_fails_keeps_no_other_from_its_answer():
+def test_one_session_that_fails_keeps_no_other_from_its_answer(logged_failures):
     exchange = Exchange()
 
     def fails(result):
         raise ZeroDivisionError
 
-    with capturedLogs() as events:
-        exchange.service.look_up("abc", fails)
-        exchange.look_up("abc")
-        answer(exchange.accept(), {"uid": 1001})
+    exchange.service.look_up("abc", fails)
+    exchange.look_up("abc")
+    answer(exchange.accept(), {"uid": 1001})
     assert exchange.results == [Login("1001", None)]
-    assert [event["log_failure"].type for event in events if "log_failure" in event] == [ZeroDivisionError]
+    assert len(logged_failures.flush(ZeroDivisionError)) == 1
 
 
 def test_failures_are_logged_once_a_second_by_their_class_and_never_with_the_token():

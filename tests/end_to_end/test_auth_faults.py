@@ -20,10 +20,11 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Faulty(Protocol):
-    """Reads requests, and answers each by what `factory.fault(transport)` does."""
+    """Reads requests, and answers each by what `factory.fault(self)` does."""
 
     def connectionMade(self):
         self.heard = b""
+        self.dripping = None
         self.factory.open.add(self)
         self.factory.open_peak = max(self.factory.open_peak, len(self.factory.open))
 
@@ -32,9 +33,11 @@ class Faulty(Protocol):
         if self.heard.endswith(b"}"):  # of {"token":…}
             self.heard = b""
             self.factory.asked += 1
-            self.factory.fault(self.transport)
+            self.factory.fault(self)
 
     def connectionLost(self, reason):
+        if self.dripping is not None:
+            self.dripping.stop()
         self.factory.open.discard(self)
         if not self.factory.open and self.factory.all_closed is not None:
             self.factory.all_closed.callback(None)
@@ -65,13 +68,13 @@ class Backend(Factory):
 
 
 def says(data):
-    return lambda transport: transport.write(data)
+    return lambda protocol: protocol.transport.write(data)
 
 
 def says_and_closes(data):
-    def fault(transport):
-        transport.write(data)
-        transport.loseConnection()
+    def fault(protocol):
+        protocol.transport.write(data)
+        protocol.transport.loseConnection()
 
     return fault
 
@@ -79,15 +82,10 @@ def says_and_closes(data):
 def drips(data, after=b""):
     """For ever, or until the other end has had enough."""
 
-    def fault(transport):
-        def drip():
-            if not transport.connected:
-                dripping.stop()
-            transport.write(data)
-
-        transport.write(after)
-        dripping = LoopingCall(drip)
-        dripping.start(0.02)
+    def fault(protocol):
+        protocol.transport.write(after)
+        protocol.dripping = LoopingCall(protocol.transport.write, data)
+        protocol.dripping.start(0.02)
 
     return fault
 
@@ -103,9 +101,9 @@ def gzipped(body):
 
 GZIP = b"Content-Encoding: gzip\r\n"
 FAULTS = {
-    "hangs": (lambda transport: None, AuthUnavailable),
-    "closes at once": (lambda transport: transport.loseConnection(), AuthUnavailable),
-    "resets": (lambda transport: transport.abortConnection(), AuthUnavailable),
+    "hangs": (lambda protocol: None, AuthUnavailable),
+    "closes at once": (lambda protocol: protocol.transport.loseConnection(), AuthUnavailable),
+    "resets": (lambda protocol: protocol.transport.abortConnection(), AuthUnavailable),
     "speaks no HTTP": (says_and_closes(b"220 smtp ready\r\n"), AuthUnavailable),
     "half a status line": (says(b"HTTP/1.1 2"), AuthUnavailable),
     "drips its head": (drips(b"X"), AuthUnavailable),
@@ -189,8 +187,8 @@ async def test_a_call_given_up_leaves_no_connection_open(fault):
 
 @pytest_twisted.ensureDeferred
 async def test_a_storm_of_logins_never_opens_more_connections_than_the_limit():
-    def after_a_while(transport):
-        reactor.callLater(0.005, transport.write, OK)
+    def after_a_while(protocol):
+        reactor.callLater(0.005, protocol.transport.write, OK)
 
     backend = Backend(after_a_while)
     service = serving(backend.url, in_flight=32)
