@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import msgspec
+from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
@@ -28,8 +29,6 @@ class _Json(Resource):
         body = msgspec.json.encode(answer())
         request.setResponseCode(status)
         request.setHeader(b"content-type", b"application/json")
-        # One request a connection: the next one's head would not pass the Front and its limits.
-        request.setHeader(b"connection", b"close")
         request.setHeader(b"cache-control", b"no-store")
         if "*" in self._origins:
             request.setHeader(b"access-control-allow-origin", b"*")
@@ -55,8 +54,17 @@ class _Pages(Resource):
         return _Json(answer, 200, self._origins)
 
 
+class _OneRequest(HTTPChannel):
+    """Closes after its request: the head of a next one would not pass the Front and its limits."""
+
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        return False
+
+
 class _QuietSite(Site):
     """Keeps no access log: requests are counted by the Front."""
+
+    protocol = _OneRequest  # type: ignore[assignment]  # Twisted types it as a maker of its own Protocol
 
     def log(self, request: object) -> None:
         """Nothing per request."""

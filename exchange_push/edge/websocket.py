@@ -205,14 +205,14 @@ class ClientProtocol(WebSocketServerProtocol):
 
     def close(self, code: CloseCode, reason: str) -> None:
         if self.state == self.STATE_OPEN:
-            if self._writer is not None:
-                self._writer.write()
             self.factory.count_close(code)
             # Not sendClose: it refuses 1001, 1003 and 1011.
             self.sendCloseFrame(int(code), encode_truncate(reason, _REASON_BYTES))
         self._abort_later()
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
+        if self._writer is not None:
+            self._writer.write()  # what was said before the close arrives before it
         super().sendCloseFrame(code, reasonUtf8, isReply)
         # Whoever began: a client that does not read would keep the connection for ever.
         self._abort_later()

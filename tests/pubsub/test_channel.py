@@ -103,7 +103,24 @@ def test_no_text_of_a_client_names_another_users_channel(name: str) -> None:
 
 def test_no_generated_name_ever_delivers_another_users_event() -> None:
     lobby = Lobby(requests_per_s=1e12, requests_burst=10**12, max_subscriptions=10**9)
-    pieces = ["@", "@@", "balance", "order", "A", "B", "C", "ex:", "ex", ":", "*", "\x00", " ", "BTC", "depth", "system"]
+    pieces = [
+        "@",
+        "@@",
+        "balance",
+        "order",
+        "A",
+        "B",
+        "C",
+        "ex:",
+        "ex",
+        ":",
+        "*",
+        "\x00",
+        " ",
+        "BTC",
+        "depth",
+        "system",
+    ]
     chance = random.Random(2)
     users = {uid: lobby.client(uid) for uid in "ABC"}
     accepted = 0
