@@ -70,7 +70,8 @@ class UserEvent(msgspec.Struct, array_like=True, tag="user", frozen=True):
 
     uid: str | int
     kind: Literal["balance", "order", "position", "account"]
-    data: dict[str, object]
+    data: dict[str, object] | msgspec.Raw
+    """Raw: the JSON object as it came, by the push line or HTTP."""
 
 
 class Restart(NamedTuple):
@@ -82,7 +83,7 @@ class Restart(NamedTuple):
 class Gap(NamedTuple):
     """Events of the feed are lost for good between the event before and the event after this."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # tuple.count is of no use here
 
 
 MarketEvent: TypeAlias = Trade | BookSnapshot | DepthChange | IndexPrice | Funding

@@ -1,0 +1,273 @@
+"""The feed's numbers: packets in, as they happen to arrive; events out, in order and each once.
+
+A state machine without a socket or a clock. All lines of a feed (A and B) carry one numbering and share one
+Sequencer: whoever brings a number first wins. Numbers that are missing while later ones are here stand in a list of
+ranges; each is waited for until its own deadline, then declared a gap. (Asking the engine for a range again belongs
+between these two moments, and would lengthen the second.) It does not look into events: a run of them is passed on
+as it was unpacked.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
+
+from exchange_push.market.events import Gap, Restart
+from exchange_push.wire.packet import Packet
+
+Run: TypeAlias = list[object]
+"""Raw events whose numbers follow on each other and on all that came before."""
+Step: TypeAlias = Run | Restart | Gap
+
+COUNTERS: Final = {
+    "packets": "Packets that could be read.",
+    "events": "Events in these packets, repeated ones included.",
+    "heartbeats": "Packets without events.",
+    "malformed": "Datagrams that are no packet.",
+    "truncated": "Datagrams longer than the receive buffer, cut by the kernel.",
+    "malformed_events": "Events left out because a field is wrong; each used up its number.",
+    "unknown_events": "Events left out because their type is not known here.",
+    "extended_events": "Events taken without fields that are not known here.",
+    "duplicates": "Packets that brought nothing new: repeated, the slower line, or behind a declared gap.",
+    "reordered": "Packets that came after a later one of the same line and were still of use.",
+    "gaps": "Ranges of numbers given up; counted on the line whose packet showed that they were missing.",
+    "lost_events": "Events in these ranges.",
+    "restarts": "Changes to another session; counted on the line that brought it first.",
+    "old_session": "Packets dropped because a newer session is running.",
+    "jumps": "Packets dropped because their number was too far ahead to be believed.",
+    "errors": "Exceptions while events of this line were applied: a defect of the server.",
+    "kernel_dropped": "Datagrams dropped by the kernel because the receive buffer was full.",
+}
+"""What is counted on each line, for /metrics: attribute of Line -> its meaning."""
+
+_JUMP: Final = 1_000_000  # a forged or garbled number must not make all true ones look like the past
+_OLDER_MS: Final = 10_000
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """One way by which the feed reaches us, and what was counted on it."""
+
+    name: str
+    packets: int = 0
+    events: int = 0
+    heartbeats: int = 0
+    malformed: int = 0
+    truncated: int = 0
+    malformed_events: int = 0
+    unknown_events: int = 0
+    extended_events: int = 0
+    duplicates: int = 0
+    reordered: int = 0
+    gaps: int = 0
+    lost_events: int = 0
+    restarts: int = 0
+    old_session: int = 0
+    jumps: int = 0
+    errors: int = 0
+    kernel_dropped: int = 0
+
+
+class _Missing(NamedTuple):
+    """Numbers from `first` up to, not including, `end`, seen to be missing at `since_ms` by a packet of `line`."""
+
+    first: int
+    end: int
+    since_ms: int
+    line: Line
+
+
+class _Older(NamedTuple):
+    """An older session, and since when nothing but it is heard."""
+
+    session: int
+    first: int
+    since_ms: int
+
+
+class Sequencer:
+    """Puts one numbering in order.
+
+    `grace_ms`: how long a missing range is waited for (reordering, the other line). `waiting_limit`: how many events
+    may wait behind missing ones; past it the oldest range is given up at once.
+    """
+
+    def __init__(self, *, grace_ms: int = 2, waiting_limit: int = 65_536) -> None:
+        self.session: int | None = None
+        self.ended = False
+        """The engine said that this session is over."""
+        self.heard_ms: int | None = None
+        """When the last packet of the running session came, duplicates and heartbeats included."""
+        self.waiting_events = 0
+        self._grace_ms = grace_ms
+        self._waiting_limit = waiting_limit
+        # Numbers below _next are done. From it up to _known each is either in _missing or in _waiting, so that both
+        # are empty where the two are equal, and otherwise _missing starts at _next.
+        self._next = 1
+        self._known = 1
+        self._missing: list[_Missing] = []
+        self._waiting: dict[int, Run] = {}  # by the number of the first event
+        self._heard: dict[Line, int] = {}  # one past the highest number that each line brought in this session
+        self._older: _Older | None = None
+        self._far: int | None = None
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the event to be applied next."""
+        return self._next
+
+    def received(self, packet: Packet, line: Line, now_ms: int) -> list[Step]:
+        """What is to be applied now, in this order. Deadlines are kept by `tick`, never here: what already waits in
+        the socket behind a stall of ours is heard before its numbers are given up."""
+        session, seq, events = packet
+        line.packets += 1
+        if events:
+            line.events += len(events)
+        elif events is not None:
+            line.heartbeats += 1
+        steps: list[Step] = []
+        if session == self.session:
+            self._older = None
+        elif not self._change_session(packet, line, now_ms, steps):
+            return steps
+        if seq > self._known + _JUMP and not self._is_believed(packet):
+            line.jumps += 1
+            return steps
+        self._far = None
+        self.heard_ms = now_ms
+        end = seq + len(events or ())
+        if events and seq == self._known and not self._missing:  # as nearly all do
+            self._next = self._known = self._heard[line] = end
+            self.ended = False
+            steps.append(events)
+            return steps
+        self.ended = events is None or (self.ended and end <= self._known)
+        if events:
+            late = end <= self._heard.get(line, 0)
+            if self._take(seq, events, line, now_ms):
+                line.reordered += late
+            else:
+                line.duplicates += 1
+        elif seq > self._known:
+            self._miss(seq, line, now_ms)
+        self._heard[line] = max(end, self._heard.get(line, 0))
+        self._drain(steps)
+        while self.waiting_events > self._waiting_limit:
+            self._give_up(steps)
+        return steps
+
+    def due_ms(self) -> int | None:
+        """When `tick` has something to do; None: not before another packet came."""
+        return self._missing[0].since_ms + self._grace_ms if self._missing else None
+
+    def tick(self, now_ms: int) -> list[Step]:
+        """Gives up the ranges whose deadline has passed."""
+        steps: list[Step] = []
+        while self._missing and now_ms >= self._missing[0].since_ms + self._grace_ms:
+            self._give_up(steps)
+        return steps
+
+    def _change_session(self, packet: Packet, line: Line, now_ms: int, steps: list[Step]) -> bool:
+        """Whether the packet's session is the running one from now on."""
+        session, seq, _ = packet
+        if self.session is None:
+            self._begin(session, seq)
+            steps.append(Restart(session))
+            return True
+        missed = 0
+        if session < self.session:
+            older = self._older
+            if older is None or older.session != session:
+                self._older = older = _Older(session, seq, now_ms)
+            if now_ms - older.since_ms < _OLDER_MS:
+                line.old_session += 1
+                return False
+            missed = seq - older.first  # what it brought while it was not believed
+        # What waits did arrive: it is applied, and what it waited for is counted, before the books start over.
+        while self._missing:
+            self._give_up(steps)
+        self._begin(session, seq)
+        steps.append(Restart(session))
+        line.restarts += 1
+        if missed > 0:
+            steps.append(self._gap(missed, line))
+        return True
+
+    def _begin(self, session: int, seq: int) -> None:
+        self.session = session
+        self._next = self._known = seq
+        self._missing.clear()
+        self._waiting.clear()
+        self.waiting_events = 0
+        self._heard.clear()
+        self._older = None
+        self._far = None
+        self.ended = False
+
+    def _is_believed(self, packet: Packet) -> bool:
+        """One number far ahead may be forged; a second near it is the engine, after a long silence between us."""
+        far = self._far
+        self._far = packet.seq
+        return far is not None and abs(packet.seq - far) <= _JUMP
+
+    def _take(self, seq: int, events: Run, line: Line, now_ms: int) -> bool:
+        """Lets the events that are new wait at their numbers; whether there were any."""
+        end = seq + len(events)
+        new = False
+        at = bisect_right(self._missing, seq, key=lambda missing: missing.end)
+        while at < len(self._missing) and self._missing[at].first < end:
+            missing = self._missing[at]
+            first, last = max(seq, missing.first), min(end, missing.end)
+            self._wait(first, events[first - seq : last - seq])
+            new = True
+            rest = []
+            if missing.first < first:
+                rest.append(missing._replace(end=first))
+            if last < missing.end:
+                rest.append(missing._replace(first=last))
+            self._missing[at : at + 1] = rest
+            at += len(rest)
+        if end > self._known:
+            if seq > self._known:
+                self._miss(seq, line, now_ms)
+            self._wait(self._known, events[self._known - seq :])
+            self._known = end
+            new = True
+        return new
+
+    def _wait(self, first: int, events: Run) -> None:
+        self._waiting[first] = events
+        self.waiting_events += len(events)
+
+    def _miss(self, end: int, line: Line, now_ms: int) -> None:
+        last = self._missing[-1] if self._missing else None
+        if last is not None and last.end == self._known and last.since_ms == now_ms:
+            self._missing[-1] = last._replace(end=end)  # or a flood of heartbeats would make a list of them
+        else:
+            self._missing.append(_Missing(self._known, end, now_ms, line))
+        self._known = end
+
+    def _drain(self, steps: list[Step]) -> None:
+        """Moves on over what waits at the next number."""
+        events = self._waiting.pop(self._next, None)
+        if events is None:
+            return
+        run: Run = []
+        while events is not None:
+            run += events
+            self._next += len(events)
+            events = self._waiting.pop(self._next, None)
+        self.waiting_events -= len(run)
+        steps.append(run)
+
+    def _give_up(self, steps: list[Step]) -> None:
+        """Declares the first missing range lost and moves on over it."""
+        missing = self._missing.pop(0)
+        self._next = missing.end
+        steps.append(self._gap(missing.end - missing.first, missing.line))
+        self._drain(steps)
+
+    @staticmethod
+    def _gap(count: int, line: Line) -> Gap:
+        line.gaps += 1
+        line.lost_events += count
+        return Gap(count)

@@ -1,0 +1,365 @@
+from dataclasses import fields
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exchange_push.market.events import Gap, Restart
+from exchange_push.wire.packet import Packet
+from exchange_push.wire.sequence import COUNTERS, Line, Sequencer, Step
+
+GRACE_MS = 2
+
+
+def packet(seq: int, count: int = 1, session: int = 1) -> Packet:
+    """Its events are their own numbers."""
+    return Packet(session, seq, list(range(seq, seq + count)))
+
+
+def end(seq: int, session: int = 1) -> Packet:
+    return Packet(session, seq, None)
+
+
+class Feed:
+    """A sequencer with one line, and a short way to say what came of it."""
+
+    def __init__(self, **options: int) -> None:
+        self.sequencer = Sequencer(grace_ms=GRACE_MS, **options)
+        self.line = Line("A")
+
+    def heard(self, *packets: Packet, at: int = 0, line: Line | None = None) -> list[Step]:
+        return [step for each in packets for step in self.sequencer.received(each, line or self.line, at)]
+
+
+def started(at: int = 0, **options: int) -> Feed:
+    """Number 10 is done."""
+    feed = Feed(**options)
+    feed.heard(packet(10), at=at)
+    return feed
+
+
+def test_the_first_packet_heard_sets_the_next_number() -> None:
+    feed = Feed()
+    assert feed.heard(packet(500, 2), packet(502)) == [Restart(1), [500, 501], [502]]
+    assert (feed.line.gaps, feed.line.restarts) == (0, 0)
+
+
+def test_a_heartbeat_heard_first_sets_it_too() -> None:
+    feed = Feed()
+    assert feed.heard(packet(500, 0), packet(500)) == [Restart(1), [500]]
+
+
+def test_what_came_before_the_first_packet_is_not_taken() -> None:
+    feed = started()
+    assert feed.heard(packet(9)) == []
+    assert feed.line.duplicates == 1
+
+
+def test_a_packet_heard_twice_is_applied_once() -> None:
+    feed = started()
+    assert feed.heard(packet(11, 3), packet(11, 3), packet(12)) == [[11, 12, 13]]
+    assert feed.line.duplicates == 2
+
+
+def test_of_a_packet_that_overlaps_what_is_done_the_tail_is_applied() -> None:
+    feed = started()
+    assert feed.heard(packet(11, 2), packet(10, 5)) == [[11, 12], [13, 14]]
+    assert (feed.line.duplicates, feed.line.reordered) == (0, 0)
+
+
+def test_two_packets_that_changed_places_are_put_in_order_and_no_gap_is_counted() -> None:
+    feed = started()
+    assert feed.heard(packet(12), at=5) == []
+    assert feed.sequencer.due_ms() == 5 + GRACE_MS
+    assert feed.heard(packet(11), at=6) == [[11, 12]]
+    assert feed.sequencer.due_ms() is None
+    assert feed.sequencer.tick(100) == []
+    assert (feed.line.reordered, feed.line.gaps, feed.line.duplicates) == (1, 0, 0)
+
+
+def test_a_gap_is_counted_once_and_the_numbers_move_on() -> None:
+    feed = started()
+    assert feed.heard(packet(14, 2), packet(16), at=5) == []
+    assert feed.sequencer.tick(5 + GRACE_MS - 1) == []
+    assert feed.sequencer.tick(5 + GRACE_MS) == [Gap(3), [14, 15, 16]]
+    assert feed.sequencer.tick(100) == []
+    assert feed.heard(packet(17)) == [[17]]
+    assert (feed.line.gaps, feed.line.lost_events) == (1, 3)
+
+
+def test_each_missing_range_has_its_own_deadline() -> None:
+    feed = started()
+    feed.heard(packet(12), at=0)
+    feed.heard(packet(14), at=1)
+    assert feed.sequencer.tick(2) == [Gap(1), [12]]
+    assert feed.sequencer.due_ms() == 3
+    assert feed.sequencer.tick(3) == [Gap(1), [14]]
+
+
+def test_what_fills_a_part_of_a_range_leaves_the_rest_its_deadline() -> None:
+    feed = started()
+    feed.heard(packet(20), at=0)
+    feed.heard(packet(13, 2), at=1)
+    assert feed.sequencer.tick(2) == [Gap(2), [13, 14], Gap(5), [20]]
+    assert (feed.line.gaps, feed.line.lost_events) == (2, 7)
+
+
+def test_what_comes_behind_a_declared_gap_is_dropped() -> None:
+    feed = started()
+    feed.heard(packet(12))
+    feed.sequencer.tick(GRACE_MS)
+    assert feed.heard(packet(11)) == []
+    assert feed.line.duplicates == 1
+
+
+def test_a_heartbeat_shows_a_gap_at_the_tail() -> None:
+    feed = started()
+    assert feed.heard(packet(13, 0), at=5) == []
+    assert feed.sequencer.tick(5 + GRACE_MS) == [Gap(2)]
+    assert feed.heard(packet(13)) == [[13]]
+    assert feed.line.heartbeats == 1
+
+
+def test_a_heartbeat_that_is_late_shows_nothing() -> None:
+    feed = started()
+    assert feed.heard(packet(5, 0), packet(11, 0)) == []
+    assert feed.sequencer.due_ms() is None
+    assert feed.line.duplicates == 0
+
+
+def test_heartbeats_far_ahead_leave_one_range_for_each_ms() -> None:
+    feed = started()
+    for seq in range(12, 1000):
+        feed.heard(packet(seq, 0), at=1)
+    assert feed.sequencer.tick(1 + GRACE_MS) == [Gap(988)]
+
+
+def test_the_end_of_the_session_shows_a_gap_too_and_repeats_are_still_dropped() -> None:
+    feed = started()
+    assert feed.heard(end(12)) == []
+    assert feed.sequencer.ended
+    assert feed.sequencer.tick(GRACE_MS) == [Gap(1)]
+    assert feed.heard(packet(11), packet(10), end(12)) == []
+    assert feed.sequencer.ended
+    assert feed.heard(packet(1, session=2)) == [Restart(2), [1]]
+    assert not feed.sequencer.ended
+
+
+def test_past_the_bound_the_oldest_range_is_given_up_at_once() -> None:
+    feed = started(waiting_limit=5)
+    assert feed.heard(packet(12, 3), packet(16, 2)) == []
+    assert feed.sequencer.waiting_events == 5
+    assert feed.heard(packet(19)) == [Gap(1), [12, 13, 14]]
+    assert feed.sequencer.waiting_events == 3
+    assert feed.heard(packet(30, 6)) == [Gap(1), [16, 17], Gap(1), [19], Gap(10), list(range(30, 36))]
+    assert feed.sequencer.waiting_events == 0
+
+
+def test_the_first_of_two_lines_wins_and_the_other_heals_it() -> None:
+    feed, b = started(), Line("B")
+    assert feed.heard(packet(11)) == [[11]]
+    assert feed.heard(packet(10), packet(11), line=b) == []
+    assert feed.heard(packet(13)) == []
+    assert feed.heard(packet(12), packet(13), line=b) == [[12, 13]]
+    assert (feed.line.packets, feed.line.events, feed.line.duplicates) == (3, 3, 0)
+    assert (b.packets, b.events, b.duplicates) == (4, 4, 3)
+    assert feed.line.reordered == b.reordered == 0  # each line was in order
+    assert feed.line.gaps == b.gaps == 0
+
+
+def test_two_lines_may_cut_their_packets_differently() -> None:
+    feed, b = started(), Line("B")
+    feed.heard(packet(13, 3), packet(18, 3))
+    assert feed.heard(packet(11, 20), line=b) == [list(range(11, 31))]
+
+
+def test_a_newer_session_starts_afresh() -> None:
+    feed = started()
+    assert feed.heard(packet(5, session=2), packet(6, session=2)) == [Restart(2), [5], [6]]
+    assert feed.line.restarts == 1
+    assert feed.heard(packet(11), packet(5, session=2)) == []
+    assert (feed.line.old_session, feed.line.duplicates) == (1, 1)
+
+
+def test_what_waits_when_a_newer_session_begins_is_not_thrown_away() -> None:
+    feed = started()
+    feed.heard(packet(12), packet(14))
+    assert feed.heard(packet(1, session=2)) == [Gap(1), [12], Gap(1), [14], Restart(2), [1]]
+    assert feed.sequencer.due_ms() is None
+    assert feed.line.lost_events == 2
+
+
+def test_one_older_session_that_is_all_that_is_heard_for_10_s_is_adopted() -> None:
+    feed = Feed()
+    feed.heard(packet(100, session=7))
+    for at in range(1_000, 11_000, 1_000):
+        assert feed.heard(packet(50 + at // 1_000, session=3), at=at) == []
+    assert feed.line.old_session == 10
+    assert feed.heard(packet(61, session=3), at=11_000) == [Restart(3), Gap(10), [61]]
+    assert feed.heard(packet(62, session=3), at=11_001) == [[62]]
+    assert (feed.line.restarts, feed.line.lost_events) == (1, 10)
+
+
+def test_an_older_session_is_not_adopted_while_the_running_one_or_another_is_heard() -> None:
+    feed = Feed()
+    feed.heard(packet(100, session=7))
+    for at in range(0, 60_000, 1_000):
+        assert feed.heard(packet(1 + at, session=3), at=at) == []
+        assert feed.heard(packet(101, 0, session=7), at=at) == []
+    for at in range(60_000, 120_000, 1_000):
+        assert feed.heard(packet(1 + at, session=3), packet(1 + at, session=4), at=at) == []
+    assert feed.line.restarts == 0
+
+
+def test_one_packet_with_a_number_too_far_ahead_is_not_believed() -> None:
+    feed = started()
+    assert feed.heard(packet(2**62), packet(11), packet(2**61), packet(12)) == [[11], [12]]
+    assert feed.line.jumps == 2
+    assert feed.sequencer.due_ms() is None
+
+
+def test_a_second_packet_there_is_believed() -> None:
+    feed = started()
+    assert feed.heard(packet(5_000_000), at=3) == []
+    feed.heard(packet(5_000_001), at=4)
+    assert feed.sequencer.tick(4 + GRACE_MS) == [Gap(4_999_990), [5_000_001]]
+    assert feed.line.jumps == 1
+
+
+def test_silence_is_measured_on_what_belongs_to_the_running_session() -> None:
+    feed = started(at=5)
+    feed.heard(packet(1, session=0), at=50)
+    feed.heard(packet(2**62), at=60)
+    assert feed.sequencer.heard_ms == 5
+    feed.heard(packet(11, 0), at=70)
+    assert feed.sequencer.heard_ms == 70
+
+
+def test_every_counter_of_a_line_is_in_the_catalogue() -> None:
+    assert set(COUNTERS) == {field.name for field in fields(Line)} - {"name"}
+
+
+def test_the_reference_has_the_catalogue_of_counters() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/engine-feed.md").read_text(encoding="utf-8")
+    table = "".join(f"| {name} | {meaning} |\n" for name, meaning in COUNTERS.items())
+    assert f"| name | counts |\n|---|---|\n{table}\n" in page
+
+
+LOST = "lost"
+
+
+class NumberByNumber:
+    """The same promises, kept for each number on its own and without ranges."""
+
+    def __init__(self) -> None:
+        self.next: int | None = None
+        self.known = 0
+        self.have: dict[int, object] = {}
+        self.missing_since: dict[int, int] = {}
+
+    def received(self, seq: int, events: list[object], now_ms: int) -> list[object]:
+        if self.next is None:
+            self.next = self.known = seq
+        for number in range(self.known, seq):
+            self.missing_since[number] = now_ms
+        for number, event in enumerate(events, seq):
+            if number >= self.next and number not in self.have:
+                self.have[number] = event
+                self.missing_since.pop(number, None)
+        self.known = max(self.known, seq + len(events))
+        return self.ready()
+
+    def ready(self) -> list[object]:
+        out = []
+        while self.next in self.have:
+            out.append(self.have.pop(self.next))
+            self.next += 1
+        return out
+
+    def tick(self, now_ms: int) -> list[object]:
+        out: list[object] = []
+        while self.next in self.missing_since and now_ms - self.missing_since[self.next] >= GRACE_MS:
+            del self.missing_since[self.next]
+            out.append(LOST)
+            self.next += 1
+            out += self.ready()
+        return out
+
+
+def flat(steps: list[Step]) -> list[object]:
+    out: list[object] = []
+    for step in steps:
+        if isinstance(step, Gap):
+            out += [LOST] * step.count
+        elif isinstance(step, list):
+            out += step
+    return out
+
+
+arrivals = st.tuples(st.sampled_from("AB"), st.integers(1, 40), st.integers(0, 6))
+pauses = st.integers(0, 4)
+
+
+@given(st.lists(arrivals | pauses, max_size=60))
+def test_whatever_comes_in_whatever_order_it_does_what_a_list_of_numbers_would(
+    happenings: list[tuple[str, int, int] | int],
+) -> None:
+    sequencer, naive = Sequencer(grace_ms=GRACE_MS), NumberByNumber()
+    lines = {"A": Line("A"), "B": Line("B")}
+    out: list[object] = []
+    gaps = now_ms = 0
+    for what in happenings:
+        if isinstance(what, int):
+            now_ms += what
+            steps = sequencer.tick(now_ms)
+            expected = naive.tick(now_ms)
+        else:
+            name, seq, count = what
+            each = packet(seq, count)
+            steps = sequencer.received(each, lines[name], now_ms)
+            expected = naive.received(seq, each.events or [], now_ms)
+        assert flat(steps) == expected
+        assert sequencer.waiting_events == len(naive.have)
+        due_ms = sequencer.due_ms()
+        assert (due_ms is None) == (not naive.missing_since)
+        assert due_ms is None or due_ms == min(naive.missing_since.values()) + GRACE_MS
+        gaps += sum(isinstance(step, Gap) for step in steps)
+        out += expected
+    assert sum(line.gaps for line in lines.values()) == gaps
+    assert sum(line.lost_events for line in lines.values()) == out.count(LOST)
+    numbers = [number for number in out if number != LOST]
+    assert numbers == sorted(set(numbers))  # type: ignore[type-var]
+
+
+@given(st.data())
+def test_of_a_feed_with_loss_repeats_and_reordering_all_that_arrived_is_applied_in_order(
+    data: st.DataObject,
+) -> None:
+    sizes = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=30))
+    sent, seq = [], 1
+    for size in sizes:
+        sent.append(packet(seq, size))
+        seq += size
+    kept = [each for each in sent[1:] if data.draw(st.booleans())]
+    repeats = [each for each in kept if data.draw(st.booleans())]
+    arriving = data.draw(st.permutations(kept + repeats))
+    feed = Feed()
+    steps = feed.heard(sent[0], *arriving, packet(seq, 0)) + feed.sequencer.tick(GRACE_MS)
+    arrived = {number for each in [sent[0], *kept] for number in each.events or []}
+    assert flat(steps) == [number if number in arrived else LOST for number in range(1, seq)]
+    assert feed.line.lost_events == seq - 1 - len(arrived)
+    assert feed.line.duplicates == len(repeats)
+    assert feed.sequencer.due_ms() is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 9)), max_size=60), st.integers(1, 12))
+def test_never_more_than_the_bound_waits(happenings: list[tuple[int, int]], limit: int) -> None:
+    feed = Feed(waiting_limit=limit)
+    out: list[object] = []
+    for seq, count in happenings:
+        out += flat(feed.heard(packet(seq, count)))
+        assert feed.sequencer.waiting_events <= limit
+    if happenings:
+        first = happenings[0][0]
+        numbers = range(first, first + len(out))
+        assert all(got in (number, LOST) for got, number in zip(out, numbers, strict=True))
