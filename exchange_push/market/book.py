@@ -1,0 +1,235 @@
+"""Price levels of one symbol, and what changed since they were last published.
+
+A book is in sync once a whole book has come, for as long as the update ids that follow join without a hole. Out of
+sync it says nothing; depth events wait for the whole book that they join.
+
+Levels are compared as numbers ("7.60" and "7.6000" are one) and keep the text under which they came first, so that a
+client that finds levels by text finds them too.
+"""
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import NamedTuple
+from zlib import crc32
+
+from exchange_push.market.events import BookSnapshot, DepthChange, Level
+from exchange_push.market.exact import is_zero
+
+_WAITING_EVENTS = 1_000  # a whole book is due within seconds; an engine makes some hundred updates in one
+_CHECKSUM_LEVELS = 25
+
+
+class Quote(NamedTuple):
+    """Best bid and ask; an empty side is None."""
+
+    bid: str | None
+    bid_qty: str | None
+    ask: str | None
+    ask_qty: str | None
+
+
+NO_QUOTE = Quote(None, None, None, None)
+
+
+class Side:
+    """Bids or asks, and for each price touched since `publish` the level that stood there then."""
+
+    __slots__ = ("_changed", "_falling", "_levels", "_prices")
+
+    def __init__(self, *, falling: bool) -> None:
+        self._falling = falling
+        self._levels: dict[Decimal, Level] = {}
+        self._prices: list[Decimal] = []  # rising, on both sides
+        self._changed: dict[Decimal, Level | None] = {}
+
+    def load(self, levels: Iterable[Level]) -> None:
+        """Start over with these levels; nothing counts as changed."""
+        self._levels = {Decimal(level[0]): level for level in levels if not is_zero(level[1])}
+        self._prices = sorted(self._levels)
+        self._changed = {}
+
+    def set(self, level: Level) -> None:
+        """Put the level in the place of that at its price; quantity zero removes it."""
+        text, qty = level
+        price = Decimal(text)
+        old = self._levels.get(price)
+        if is_zero(qty):
+            if old is not None:
+                self._changed.setdefault(price, old)
+                del self._levels[price]
+                del self._prices[bisect_left(self._prices, price)]
+            return
+        known = self._changed.setdefault(price, old) or old
+        self._levels[price] = level if known is None or known[0] == text else (known[0], qty)
+        if old is None:
+            insort(self._prices, price)
+
+    def replace(self, levels: list[Level]) -> None:
+        """Change into these levels, touching only what differs."""
+        held = set(self._levels.values())
+        given = set(levels)
+        added = [level for level in levels if level not in held]
+        prices = {Decimal(level[0]) for level in added}
+        gone = [price for price, level in self._levels.items() if level not in given and price not in prices]
+        for price in gone:
+            self.set((self._levels[price][0], "0"))
+        for level in added:
+            self.set(level)
+
+    def changes(self) -> list[Level]:
+        """What leads from the levels as last published to those of now, best first; removed ones have "0"."""
+        changed = self._changed
+        result: list[Level] = []
+        for price in sorted(changed, reverse=self._falling):
+            before, after = changed[price], self._levels.get(price)
+            if before != after:
+                if after is not None:
+                    result.append(after)
+                elif before is not None:
+                    result.append((before[0], "0"))
+        return result
+
+    def publish(self) -> None:
+        self._changed = {}
+
+    def best(self, limit: int) -> list[Level]:
+        prices = self._prices[: -limit - 1 : -1] if self._falling else self._prices[:limit]
+        levels = self._levels
+        return [levels[price] for price in prices]
+
+    def published(self, limit: int | None = None) -> list[Level]:
+        """The levels as last published, best first."""
+        if not self._changed:  # the usual case: whoever asks does so right after publishing
+            return self.best(len(self._prices) if limit is None else limit)
+        levels = dict(self._levels)
+        for price, before in self._changed.items():
+            if before is None:
+                levels.pop(price, None)
+            else:
+                levels[price] = before
+        return [levels[price] for price in sorted(levels, reverse=self._falling)[:limit]]
+
+
+class Book:
+    """The book of one symbol. `id` and `time` are of the last update taken in."""
+
+    def __init__(self, epoch: int) -> None:
+        self.bids = Side(falling=True)
+        self.asks = Side(falling=False)
+        self.epoch = epoch
+        self.in_sync = False
+        self.heard = False
+        """Whether a whole book ever came."""
+        self.id = 0
+        self.time = 0
+        self.published_id: int | None = None
+        """`id` when `publish` was last called; None: it was not since the book came in sync."""
+        self.published_time = 0
+        self.gaps = 0
+        self.old_events = 0
+        self.restarted_ids = 0
+        self._numbered = False  # whether `id` can be compared with what comes
+        self._whole = False  # whether the last event taken in was a whole book
+        self._waiting: deque[DepthChange] = deque(maxlen=_WAITING_EVENTS)
+
+    def restart(self, epoch: int) -> None:
+        """The engine started over: forget all levels and ids."""
+        self.epoch = epoch
+        self._lose()
+        self._numbered = False
+        self._waiting.clear()
+
+    def take_book(self, event: BookSnapshot) -> None:
+        """A whole book as of its id."""
+        self.heard = True
+        if self._numbered and event.id <= self.id:
+            if event.id < self.id and event.time > self.time:
+                self._restart_ids()
+            elif self.in_sync or event.id < self.id:
+                self.old_events += 1
+                return
+        if self.in_sync:
+            self.bids.replace(event.bids)
+            self.asks.replace(event.asks)
+        else:
+            self.bids.load(event.bids)
+            self.asks.load(event.asks)
+        self.id, self.time = event.id, event.time
+        self._numbered = self._whole = True
+        if not self.in_sync:
+            self._join()
+
+    def take_depth(self, event: DepthChange) -> None:
+        """Changed levels; waits where the book is out of sync."""
+        if self._numbered and event.last <= self.id:
+            if event.last == self.id or event.time <= self.time:
+                self.old_events += 1
+                return
+            self._restart_ids()
+        if not self.in_sync:
+            self._waiting.append(event)
+        elif self._joins(event):
+            self._change(event)
+        else:
+            self.gaps += 1
+            self._lose()
+            self._waiting.append(event)
+
+    def publish(self) -> None:
+        """What stands now is published."""
+        self.bids.publish()
+        self.asks.publish()
+        self.published_id, self.published_time = self.id, self.time
+
+    def quote(self) -> Quote:
+        """Best bid and ask of now; nothing where the book is out of sync."""
+        if not self.in_sync:
+            return NO_QUOTE
+        bid = self.bids.best(1)
+        ask = self.asks.best(1)
+        return Quote(*(bid[0] if bid else (None, None)), *(ask[0] if ask else (None, None)))
+
+    def _joins(self, event: DepthChange) -> bool:
+        # A whole book may fall into the midst of what one depth event sums up.
+        return event.first == self.id + 1 or (self._whole and event.first <= self.id < event.last)
+
+    def _change(self, event: DepthChange) -> None:
+        for level in event.bids:
+            self.bids.set(level)
+        for level in event.asks:
+            self.asks.set(level)
+        self.id, self.time = event.last, event.time
+        self._whole = False
+
+    def _join(self) -> None:
+        waiting = [event for event in self._waiting if event.last > self.id]
+        self._waiting.clear()
+        for place, event in enumerate(waiting):
+            if not self._joins(event):
+                self._waiting.extend(waiting[place:])
+                return
+            self._change(event)
+        self.bids.publish()
+        self.asks.publish()
+        self.in_sync = True
+
+    def _lose(self) -> None:
+        self.in_sync = False
+        self.published_id = None
+
+    def _restart_ids(self) -> None:
+        self.restarted_ids += 1
+        self.restart(self.epoch + 1)
+
+
+def checksum(bids: list[Level], asks: list[Level]) -> int:
+    """CRC32 (IEEE, signed) over `price:qty` of the best 25 levels, bid and ask alternating, joined by ":"."""
+    parts: list[str] = []
+    for place in range(_CHECKSUM_LEVELS):
+        for side in (bids, asks):
+            if place < len(side):
+                parts += side[place]
+    crc = crc32(":".join(parts).encode())
+    return crc - (1 << 32) if crc >> 31 else crc

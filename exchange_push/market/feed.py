@@ -1,0 +1,126 @@
+"""What a feed is, what it is given, and what happened on a tick.
+
+A feed computes all channels of one kind. The board gives it each tick of 50 ms, due or not; it answers with what is to
+be published. What several feeds are made of is shared through `Markets.shared`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
+
+from exchange_push.market.bars import Bar
+from exchange_push.market.book import NO_QUOTE, Book, Quote
+from exchange_push.market.clock import Recorded
+from exchange_push.market.events import Funding, IndexPrice, Trade
+from exchange_push.pubsub.channel import Channel, ChannelKind
+from exchange_push.pubsub.publication import Publication
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What must be known of a symbol beside its events."""
+
+    funding_hours: int = 8
+    """Between two payments of funding."""
+    basis_samples: int = 30
+    """Seconds over which the basis of the mark price is averaged."""
+    perpetual: bool = True
+    """A dated future has no funding, and an estimated settlement price."""
+
+
+class Market:
+    """What all feeds know of one symbol."""
+
+    __slots__ = (
+        "bar",
+        "book",
+        "funding",
+        "last_price",
+        "mark_id",
+        "mark_time",
+        "no",
+        "product",
+        "sources",
+        "symbol",
+        "trades",
+    )
+
+    def __init__(self, symbol: str, product: Product) -> None:
+        self.symbol = symbol
+        self.product = product
+        self.book: Book | None = None
+        self.bar: Bar | None = None
+        """Trades of the running second of market time, as of the last tick."""
+        self.trades: list[Trade] = []
+        """Taken since the last tick."""
+        self.no = 0
+        """How many trades were taken before these."""
+        self.mark_id = -1
+        self.mark_time = 0
+        self.last_price: str | None = None
+        self.sources: dict[str, IndexPrice] = {}
+        self.funding: Funding | None = None
+
+    def quote(self) -> Quote:
+        return NO_QUOTE if self.book is None else self.book.quote()
+
+
+@dataclass(slots=True)
+class Tick:
+    """What happened since the tick before. Markets stand in the order in which they were heard of."""
+
+    time: int
+    """Market time, ms."""
+    traded: dict[Market, list[Trade]] = field(default_factory=dict)
+    closed: list[tuple[Market, Bar]] = field(default_factory=list)
+    """Bars of the seconds that ended, in order of time for each market. Not to be changed."""
+    late: list[tuple[Market, Bar]] = field(default_factory=list)
+    """Trades of seconds that had ended by the tick before. Not to be changed."""
+    booked: dict[Market, None] = field(default_factory=dict)
+    """Markets whose book may have changed."""
+    leaps: list[tuple[int, int]] = field(default_factory=list)
+    """Jumps of market time (from, to) over more than 1,500 s."""
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    """Stretches of market time (from, to) in which events were lost."""
+
+
+class Markets:
+    """All symbols, and who is listening: what a feed is built with."""
+
+    def __init__(self, wanted: Callable[[Channel], bool], products: Mapping[str, Product], recorded: Recorded) -> None:
+        self.wanted = wanted
+        self.recorded = recorded
+        self.by_symbol: dict[str, Market] = {}
+        self._products = products
+        self._shared: dict[Callable[..., Any], object] = {}
+
+    def open(self, symbol: str) -> Market:
+        """The market of a symbol that an event named, now known."""
+        market = self.by_symbol[symbol] = Market(symbol, self._products.get(symbol, Product()))
+        return market
+
+    def shared(self, make: "Callable[[Markets], T]") -> T:
+        """What `make` makes of these markets, one for all feeds that ask."""
+        if make not in self._shared:
+            self._shared[make] = make(self)
+        return cast(T, self._shared[make])
+
+
+class Feed(Protocol):
+    """Computes the channels of one kind. `flush` and `state` are called within EXACT."""
+
+    def flush(self, tick: Tick, due: bool) -> Iterable[Publication]:
+        """Take in a tick; where the kind's cadence is `due`, or something may not wait for it, publish.
+
+        Whoever is wanted or not: only building a payload may be left out for that.
+        """
+        ...
+
+    def state(self, owner: str) -> Publication | None:
+        """What a new subscriber gets; the same object until it changes."""
+        ...
+
+
+FeedFactory: TypeAlias = Callable[[ChannelKind, Markets], Feed]

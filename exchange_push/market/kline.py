@@ -1,0 +1,272 @@
+"""`@kline_<interval>`: the running candle, and every candle once when it is closed.
+
+A candle covers `[start, end)` of market time. Closed ones are held for corrections: those of the last minute, and the
+newest of every interval. A late trade that belongs to a held one corrects it, and the empty ones behind it that repeat
+its close; one that came later than that is left out of this interval's candles.
+"""
+
+from copy import copy
+
+import msgspec
+
+from exchange_push.market.bars import Bar
+from exchange_push.market.clock import LONGEST_RUN
+from exchange_push.market.exact import plain
+from exchange_push.market.feed import Market, Markets, Tick
+from exchange_push.market.interval import INTERVALS
+from exchange_push.pubsub.channel import Channel, ChannelKind, SlowPolicy
+from exchange_push.pubsub.publication import Publication
+
+_MINUTE_MS = 60_000
+
+
+class KlineData(msgspec.Struct, frozen=True, rename="camel"):
+    """The taker volumes are of trades whose taker bought. Without trades: ids -1, prices those of the close before."""
+
+    symbol: str
+    interval: str
+    start: int
+    end: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    quote_volume: str
+    taker_volume: str
+    taker_quote_volume: str
+    count: int
+    first_id: int
+    last_id: int
+    closed: bool
+    complete: bool
+    rev: int
+
+
+class _Closed:
+    """The candles of one start, all symbols. `revs` holds those published more than once."""
+
+    __slots__ = ("bars", "complete", "end", "revs", "start")
+
+    def __init__(self, start: int, end: int, bars: dict[Market, Bar], complete: bool) -> None:
+        self.start = start
+        self.end = end
+        self.bars = bars
+        self.complete = complete
+        self.revs: dict[Market, int] = {}
+
+
+class KlineFeed:
+    """The candles of one interval, all symbols."""
+
+    def __init__(self, kind: ChannelKind, markets: Markets, *, interval: str) -> None:
+        self._kind = kind
+        self._markets = markets
+        self._interval = INTERVALS[interval]
+        self._held_count = max(1, _MINUTE_MS // self._interval.length_ms)
+        self._start = 0
+        self._end = 0
+        self._bars: dict[Market, Bar] = {}  # running candles, without the running second
+        self._held: dict[int, _Closed] = {}  # by start, rising
+        self._closes: dict[Market, str] = {}  # of the newest closed candle
+        self._closes_before: dict[Market, str] = {}  # of the newest one no longer held
+        self._since: dict[Market, int] = {}  # start of the first candle
+        self._changed: dict[Market, None] = {}
+        self._states: dict[Market, Publication] = {}
+
+    def flush(self, tick: Tick, due: bool) -> list[Publication]:
+        publications: list[Publication] = []
+        if self._end == 0:
+            self._begin(self._interval.start(self._markets.recorded.begin or tick.time))
+        for market in tick.traded:
+            self._touch(market)
+        for market, bar in tick.late:
+            self._take_late(market, bar, publications)
+        if tick.time >= self._end:
+            self._close_until(self._interval.start(tick.time), tick, publications)
+        else:
+            for market, bar in tick.closed:
+                _add(self._bars, market, bar)
+        for market in tick.traded:
+            if market.bar is not None and market not in self._since:
+                self._since[market] = self._start
+        for gap in tick.gaps:
+            self._take_gap(*gap, publications)
+        if due and self._changed:
+            for market in self._changed:
+                if self._markets.wanted(Channel(self._kind, market.symbol)):
+                    state = self._state(market)
+                    if state is not None:
+                        publications.append(state)
+            self._changed = {}
+        return publications
+
+    def state(self, owner: str) -> Publication | None:
+        """The running candle as of the last tick."""
+        market = self._markets.by_symbol.get(owner)
+        return None if market is None else self._state(market)
+
+    def _begin(self, start: int) -> None:
+        self._start = start
+        self._end = self._interval.end(start)
+
+    def _touch(self, market: Market) -> None:
+        self._changed[market] = None
+        self._states.pop(market, None)
+
+    def _touch_all(self) -> None:
+        self._states.clear()
+        self._changed.update(dict.fromkeys(self._since))
+
+    def _state(self, market: Market) -> Publication | None:
+        state = self._states.get(market)
+        if state is None and market in self._since:
+            bar = self._bars.get(market)
+            if bar is None:
+                bar = market.bar
+            elif market.bar is not None:
+                bar = copy(bar)
+                bar.add(market.bar)
+            data = self._candle(market, self._start, self._end, bar, self._closes.get(market, ""), None)
+            state = self._states[market] = Publication(Channel(self._kind, market.symbol), data)
+        return state
+
+    def _candle(self, market: Market, start: int, end: int, bar: Bar | None, before: str, rev: int | None) -> KlineData:
+        """The candle of `bar`, or the empty one after a close of `before`; closed where it has a `rev`."""
+        opened, high, low, close = (bar.open, bar.high, bar.low, bar.close) if bar else (before,) * 4
+        return KlineData(
+            symbol=market.symbol,
+            interval=self._interval.name,
+            start=start,
+            end=end,
+            open=opened,
+            high=high,
+            low=low,
+            close=close,
+            volume=plain(bar.volume) if bar else "0",
+            quote_volume=plain(bar.quote_volume) if bar else "0",
+            taker_volume=plain(bar.taker_volume) if bar else "0",
+            taker_quote_volume=plain(bar.taker_quote_volume) if bar else "0",
+            count=bar.count if bar else 0,
+            first_id=bar.first_id if bar else -1,
+            last_id=bar.last_id if bar else -1,
+            closed=rev is not None,
+            complete=self._markets.recorded.complete(start, end),
+            rev=rev or 0,
+        )
+
+    def _close_until(self, last: int, tick: Tick, publications: list[Publication]) -> None:
+        """Close the running candles and all up to those that start at `last`, which run now."""
+        interval = self._interval
+        candles: dict[int, dict[Market, Bar]] = {self._start: self._bars}
+        for market, bar in tick.closed:
+            _add(candles.setdefault(interval.start(bar.second * 1_000), {}), market, bar)
+        leaps = [leap for leap in tick.leaps if leap[1] - leap[0] > LONGEST_RUN * interval.length_ms]
+        start = self._start
+        while start < last:
+            end = interval.end(start)
+            self._close(start, end, candles.get(start, {}), publications)
+            start = end
+            for leap_from, leap_to in leaps:
+                if leap_from < start and interval.end(start) <= leap_to:
+                    # Nothing is made up for the time between, nor corrected behind it.
+                    start = min([later for later in candles if later >= start] + [interval.start(leap_to)])
+                    self._let_go(0)
+        self._begin(last)
+        self._bars = candles.get(last, {})
+        for market in self._bars:
+            self._since.setdefault(market, last)
+        self._touch_all()
+
+    def _close(self, start: int, end: int, bars: dict[Market, Bar], publications: list[Publication]) -> None:
+        for market in bars:
+            self._since.setdefault(market, start)
+        complete = self._markets.recorded.complete(start, end)
+        self._held[start] = _Closed(start, end, bars, complete)
+        self._let_go(self._held_count)
+        for market in self._since:
+            if self._markets.wanted(Channel(self._kind, market.symbol)):
+                bar = bars.get(market)
+                self._publish_closed(market, start, end, bar, self._closes.get(market, ""), 0, publications)
+        for market, bar in bars.items():
+            self._closes[market] = bar.close
+
+    def _publish_closed(
+        self,
+        market: Market,
+        start: int,
+        end: int,
+        bar: Bar | None,
+        before: str,
+        rev: int,
+        publications: list[Publication],
+    ) -> None:
+        data = self._candle(market, start, end, bar, before, rev)
+        publications.append(Publication(Channel(self._kind, market.symbol), data, slow=SlowPolicy.QUEUE))
+
+    def _let_go(self, count: int) -> None:
+        while len(self._held) > count:
+            oldest = self._held.pop(next(iter(self._held)))
+            for market, bar in oldest.bars.items():
+                self._closes_before[market] = bar.close
+
+    def _take_late(self, market: Market, bar: Bar, publications: list[Publication]) -> None:
+        start = self._interval.start(bar.second * 1_000)
+        if start == self._start:
+            _add(self._bars, market, bar)
+            self._since.setdefault(market, start)
+        elif start in self._held:
+            self._correct(market, self._held[start], bar, publications)
+
+    def _correct(self, market: Market, closed: _Closed, bar: Bar, publications: list[Publication]) -> None:
+        candle = closed.bars.get(market)
+        before = self._close_before(market, closed.start)
+        old_close = before if candle is None else candle.close
+        new = market not in self._since or closed.start < self._since[market]
+        _add(closed.bars, market, bar)
+        close = closed.bars[market].close
+        self._publish_again(market, closed, before, publications)
+        if close != old_close or new:
+            # The empty candles behind repeat its close, up to the next with trades or, all empty, the running one.
+            for later in self._held.values():
+                if later.start > closed.start:
+                    if market in later.bars:
+                        break
+                    self._publish_again(market, later, close, publications)
+            else:
+                self._closes[market] = close
+                self._touch(market)
+        if new:
+            self._since[market] = closed.start
+
+    def _publish_again(self, market: Market, closed: _Closed, before: str, publications: list[Publication]) -> None:
+        never = market not in self._since or closed.start < self._since[market]
+        rev = closed.revs[market] = closed.revs.get(market, -1 if never else 0) + 1
+        if self._markets.wanted(Channel(self._kind, market.symbol)):
+            self._publish_closed(market, closed.start, closed.end, closed.bars.get(market), before, rev, publications)
+
+    def _close_before(self, market: Market, start: int) -> str:
+        close = self._closes_before.get(market, "")
+        for closed in self._held.values():
+            if closed.start < start and market in closed.bars:
+                close = closed.bars[market].close
+        return close
+
+    def _take_gap(self, lost_from: int, lost_to: int, publications: list[Publication]) -> None:
+        """Say of candles that were published as complete that they are not."""
+        for closed in self._held.values():
+            if closed.complete and closed.start <= lost_to and lost_from < closed.end:
+                closed.complete = False
+                for market, since in self._since.items():
+                    if since <= closed.start:
+                        before = self._close_before(market, closed.start)
+                        self._publish_again(market, closed, before, publications)
+        self._touch_all()
+
+
+def _add(bars: dict[Market, Bar], market: Market, bar: Bar) -> None:
+    known = bars.get(market)
+    if known is None:
+        bars[market] = copy(bar)  # the tick's own is shared with the other intervals
+    else:
+        known.add(bar)
