@@ -9,6 +9,7 @@ import re
 import socket
 from typing import Any, Final, NamedTuple
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.udp import Port
 
@@ -80,17 +81,21 @@ class FeedPort(Port):
         super().__init__(address.port, protocol, address.multicast or address.interface, PACKET_BYTES, reactor=reactor)
         self._address = address
 
+    def startListening(self) -> None:
+        """Raises CannotListenError."""
+        try:
+            super().startListening()
+        except CannotListenError:
+            self._skt.close()  # Twisted leaves it to the garbage collector
+            raise
+
     def createInternetSocket(self) -> socket.socket:
-        skt: socket.socket = super().createInternetSocket()
+        self._skt = skt = super().createInternetSocket()
         group, interface = self._address.multicast, self._address.interface
         if group:
             membership = socket.inet_aton(group) + socket.inet_aton(interface)
-            try:
-                skt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                skt.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-            except OSError:
-                skt.close()
-                raise
+            skt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            skt.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
         return skt
 
     def doRead(self) -> None:

@@ -233,9 +233,8 @@ class FeedService(Service):
             port = FeedPort(address, FeedProtocol(line, self.intake), self._reactor)
             try:
                 port.startListening()
-            except (CannotListenError, OSError) as error:
-                reason = getattr(error, "socketError", error)
-                raise ConfigError(f"cannot listen on {address}: {reason}") from None
+            except CannotListenError as error:
+                raise ConfigError(f"cannot listen on {address}: {error.socketError}") from None
             self.ports.append(port)
             granted_bytes = ask_for_buffer(port.getHandle())
             enough = granted_bytes >= RECEIVE_BUFFER_BYTES
