@@ -241,6 +241,7 @@ class ClientFactory(WebSocketServerFactory):
 
     protocol = ClientProtocol  # type: ignore[assignment]  # Twisted types it as a maker of its own Protocol
     log = Logger()
+    noisy = False
 
     def __init__(
         self,

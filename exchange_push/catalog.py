@@ -1,0 +1,70 @@
+"""The product on one screen: what can be listened to, and in which languages.
+
+A new public channel is a file in market/ and a row here; a new language is a file in wire/dialects/ and a row here.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+from exchange_push.market.bookticker import BookTickerFeed
+from exchange_push.market.depth import BestLevelsFeed, DepthFeed
+from exchange_push.market.feed import FeedFactory
+from exchange_push.market.interval import INTERVALS
+from exchange_push.market.kline import KlineFeed
+from exchange_push.market.markprice import EveryMarkPriceFeed, MarkPriceFeed
+from exchange_push.market.ticker import EveryTickerFeed, TickerFeed
+from exchange_push.market.trades import TradesFeed
+from exchange_push.pubsub.channel import ChannelKind, Owner, SlowPolicy
+from exchange_push.pubsub.session import Dialect
+from exchange_push.wire.dialects.plain import PLAIN, PLAIN_MSGPACK
+
+_SYMBOL, _EVERY, _USER, _NOBODY = Owner.SYMBOL, Owner.EVERY, Owner.USER, Owner.NOBODY
+_CONFLATE, _QUEUE, _RESYNC = SlowPolicy.CONFLATE, SlowPolicy.QUEUE, SlowPolicy.RESYNC
+
+
+def _klines() -> Iterator[tuple[ChannelKind, FeedFactory]]:
+    for interval in INTERVALS:
+        yield ChannelKind(f"kline_{interval}", _SYMBOL, _CONFLATE, 250), partial(KlineFeed, interval=interval)
+
+
+# Computed channels: kind, owner, what a slow client gets, cadence in ms, and the feed that computes it.
+# fmt: off
+COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
+    ChannelKind("depth",      _SYMBOL, _RESYNC,    100, checksum=True): DepthFeed,
+    ChannelKind("depth5",     _SYMBOL, _CONFLATE,  100): partial(BestLevelsFeed, levels=5),
+    ChannelKind("depth10",    _SYMBOL, _CONFLATE,  100): partial(BestLevelsFeed, levels=10),
+    ChannelKind("depth20",    _SYMBOL, _CONFLATE,  100): partial(BestLevelsFeed, levels=20),
+    ChannelKind("trades",     _SYMBOL, _QUEUE,     100): TradesFeed,
+    ChannelKind("ticker",     _SYMBOL, _CONFLATE, 1000): TickerFeed,
+    **dict(_klines()),
+    ChannelKind("markprice",  _SYMBOL, _CONFLATE, 1000): MarkPriceFeed,
+    ChannelKind("bookticker", _SYMBOL, _CONFLATE,   50): BookTickerFeed,
+    ChannelKind("ticker",     _EVERY,  _RESYNC,   1000): EveryTickerFeed,
+    ChannelKind("markprice",  _EVERY,  _RESYNC,   1000): EveryMarkPriceFeed,
+}
+# Channels whose payload is whatever is pushed to them.
+PUSHED: Final = (
+    ChannelKind("balance",    _USER,   _QUEUE),
+    ChannelKind("order",      _USER,   _QUEUE),
+    ChannelKind("position",   _USER,   _QUEUE),
+    ChannelKind("account",    _USER,   _QUEUE),
+    ChannelKind("system",     _NOBODY, _QUEUE),
+)
+ALIASES: Final = {"kline": "kline_1m"}
+
+# By the WebSocket subprotocol that asks for it; None: of who asks for none.
+DIALECTS: Final[dict[str | None, Dialect]] = {
+    None:                    PLAIN,
+    "exchange-push.msgpack": PLAIN_MSGPACK,
+}
+# fmt: on
+
+
+def configured(public: tuple[str, ...], private: tuple[str, ...]) -> Iterator[ChannelKind]:
+    """The kinds that an operator adds: what is pushed to them goes to a symbol's listeners, to all, or to a user."""
+    for name in public:
+        yield ChannelKind(name, _SYMBOL, _QUEUE)
+        yield ChannelKind(name, _EVERY, _QUEUE)
+    for name in private:
+        yield ChannelKind(name, _USER, _QUEUE)
