@@ -32,17 +32,18 @@ _PUBLIC: Final = [
 ]
 _PRIVATE: Final = ["@order", "@position", "@balance"]
 
-# What a line shows of an event; more does not fit a terminal.
-_SHOWN: Final[dict[str, tuple[str, ...]]] = {
-    "bookticker": ("bid", "bidQty", "ask", "askQty"),
-    "trades": ("side", "price", "qty", "last"),
-    "ticker": ("last", "changePercent", "volume", "count"),
-    "markprice": ("markPrice", "indexPrice", "fundingRate"),
-    "kline": ("open", "high", "low", "close"),
-    "order": ("symbol", "side", "qty", "status"),
-    "position": ("symbol", "qty", "entryPrice"),
-    "balance": ("asset", "balance"),
+# What a line shows of an event: pairs of label and key. More does not fit a terminal.
+_SHOWN: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "bookticker": (("bid", "bid"), ("qty", "bidQty"), ("ask", "ask"), ("qty", "askQty")),
+    "trades": (("side", "side"), ("price", "price"), ("qty", "qty")),
+    "ticker": (("last", "last"), ("change", "changePercent"), ("volume", "volume"), ("count", "count")),
+    "markprice": (("mark", "markPrice"), ("index", "indexPrice"), ("funding", "fundingRate")),
+    "kline": (("open", "open"), ("high", "high"), ("low", "low"), ("close", "close")),
+    "order": (("symbol", "symbol"), ("side", "side"), ("qty", "qty"), ("status", "status")),
+    "position": (("symbol", "symbol"), ("qty", "qty"), ("entry", "entryPrice")),
+    "balance": (("asset", "asset"), ("balance", "balance")),
 }
+_WIDTH: Final = 66  # of what is shown, after time and event
 
 
 def introduction(public_url: str, api_url: str) -> str:
@@ -71,7 +72,8 @@ def line(event: str, data: Any, now_s: float) -> str:
     if shown is None or not isinstance(data, dict):
         text = quoted(data)
     else:
-        text = "".join(f"{key} {'-' if data.get(key) is None else data[key]}".ljust(22) for key in shown)
+        cells = (f"{label} {'-' if data.get(key) is None else data[key]}" for label, key in shown)
+        text = " ".join(cell.ljust(_WIDTH // len(shown) - 1) for cell in cells)
     return f"{datetime.fromtimestamp(now_s, UTC):%H:%M:%S}  {event:<19}  {text}".rstrip()
 
 

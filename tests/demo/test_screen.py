@@ -97,12 +97,19 @@ def test_replies_are_not_shown(screen, clock, terminal):
     assert len(terminal) == 1
 
 
+def test_a_line_fits_a_terminal():
+    long = {"markPrice": "64000.59000000", "indexPrice": "64000.59000000", "fundingRate": "-0.00008449"}
+    text = line("DOGEUSDT@markprice", long, 0)
+    assert "mark 64000.59000000 " in text
+    assert len(text) <= 100
+
+
 def test_columns_stand_under_each_other():
     first = line("BTCUSDT@ticker", TICKER, 0)
     second = line("DOGEUSDT@ticker", {**TICKER, "last": "0.16"}, 86_399)
     assert first.startswith("00:00:00  BTCUSDT@ticker       last 64000.1")
     assert second.startswith("23:59:59  DOGEUSDT@ticker      last 0.16")
-    assert first.index("changePercent") == second.index("changePercent")
+    assert first.index("change") == second.index("change")
 
 
 @pytest.mark.parametrize(
