@@ -20,6 +20,7 @@ _VARIABLE_OF_FILE: Final = "EXCHANGE_PUSH_CONFIG"
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+HttpPath = Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z")]
 KindName = Annotated[str, msgspec.Meta(pattern=rf"^{KIND_NAME.pattern}\Z")]
 SymbolName = Annotated[str, msgspec.Meta(pattern=rf"^{SYMBOL.pattern}\Z")]
 
@@ -30,6 +31,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 class Api(_Table, frozen=True):
     listen: str = "tcp:6789:interface=127.0.0.1"
+    publish_path: HttpPath = "/v1/mesh/publish"
 
 
 class Lines(_Table, frozen=True):
@@ -61,7 +63,7 @@ class Auth(_Table, frozen=True):
 
 
 class Clients(_Table, frozen=True):
-    path: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z")] = "/exchange-stream"
+    path: HttpPath = "/exchange-stream"
     origins: tuple[str, ...] = ("*",)
     proxies: tuple[str, ...] = ()
     """Addresses of proxies in front, whose X-Forwarded-For is believed."""
@@ -96,6 +98,10 @@ class Channels(_Table, frozen=True):
     private: tuple[KindName, ...] = ()
 
 
+class Demo(_Table, frozen=True):
+    seed: int = 1
+
+
 class Config(_Table, frozen=True):
     listen: tuple[str, ...] = ("tcp:6790",)
     api: Api = Api()
@@ -107,6 +113,7 @@ class Config(_Table, frozen=True):
     market: Market = Market()
     symbols: dict[SymbolName, Symbol] = {}
     channels: Channels = Channels()
+    demo: Demo = Demo()
 
     @property
     def secret(self) -> str | None:

@@ -1,224 +1,58 @@
-"""The one place where parts meet: options, the parts of a running server, and how they start and stop."""
+"""The one place where parts meet: what a running server is made of, and how it starts and stops."""
 
-import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from twisted.application.service import MultiService, Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python import usage
-from twisted.python.failure import Failure
+from twisted.python.url import URL
 
 from exchange_push import catalog
-from exchange_push.config import Config, load
+from exchange_push.config import Config
+from exchange_push.counters import client_counters, feed_counters, intake_counters, market_counters
+from exchange_push.demo.exchange import demo_service
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.front import Front
 from exchange_push.edge.pages import public_site
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, client_ids
-from exchange_push.errors import CloseCode, ConfigError, quoted
+from exchange_push.errors import CloseCode, ConfigError
+from exchange_push.intake.desk import Desk
 from exchange_push.intake.feed_port import parse_feed
-from exchange_push.intake.gate import guard_listen
+from exchange_push.intake.gate import Gate, is_loopback
+from exchange_push.intake.http import Api
+from exchange_push.intake.line import PushLines
 from exchange_push.intake.udp import FeedService
+from exchange_push.intake.websocket import PushFactory
+from exchange_push.lifecycle import Listener, Ticks
 from exchange_push.market.board import TICK_MS, Board
 from exchange_push.market.events import UserEvent
 from exchange_push.market.feed import Product
+from exchange_push.metrics import Metrics
+from exchange_push.options import Options, exit_with
 from exchange_push.pubsub.channel import Channel, Owner, Registry
 from exchange_push.pubsub.hub import Hub
 from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication
 from exchange_push.pubsub.session import Session, Terms
+from exchange_push.wire.events import DecodedEvents
 
 log = Logger()
 
-_BACKLOG: Final = 4096  # Twisted's 50 lets a storm of reconnects starve
 _FAREWELL_S: Final = 3.0  # the closes of a stop are spread over at most this
 _FAREWELL_STEPS: Final = 30
 _GONE_S: Final = 4.0  # then whoever answered no close has been aborted
 
 
-# -- options
-
-
-class Options(usage.Options):
-    """Flags of `twistd exchange-push`. What is wrong with them is one line and exit status 1."""
-
-    synopsis = "[options]"
-    longdesc = "Calculates an exchange's market data and pushes it, with private events, to WebSocket clients."
-    optFlags = (
-        ("demo", None, "Start a pretend exchange and auth service beside the server."),
-        ("check-config", None, "Read the configuration, say whether it is right, and exit."),
-    )
-    optParameters = (
-        ("config", None, None, "TOML file of the configuration."),
-        ("api", None, None, "Endpoint of the internal HTTP and WebSocket API. [default: tcp:6789:interface=127.0.0.1]"),
-        ("lines", None, None, "Endpoint of the TCP push line. [default: tcp:6792:interface=127.0.0.1]"),
-        ("auth-url", None, None, "URL of the auth service. [default: http://127.0.0.1:8000/websocket_auth]"),
-    )
-
-    config: Config
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._listen: list[str] = []
-        self._feed: list[str] = []
-
-    def opt_listen(self, endpoint: str) -> None:
-        """Endpoint of the public WebSocket and pages; may repeat. [default: tcp:6790]"""
-        self._listen.append(endpoint)
-
-    def opt_feed(self, address: str) -> None:
-        """Address of the engine's UDP feed, udp:PORT[:interface=…][:multicast=GROUP]; may repeat.
-        [default: udp:6791:interface=127.0.0.1]"""
-        self._feed.append(address)
-
-    def opt_version(self) -> None:
-        """Show the version and exit."""
-        print(f"exchange-push {version('exchange-push')}")
-        raise SystemExit(0)
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        try:
-            super().parseOptions(options)
-        except usage.UsageError as error:
-            _exit_with(str(error))
-
-    def parseArgs(self, *args: str) -> None:
-        if args:
-            raise usage.UsageError(f"found {quoted(args[0])}, expected options only")
-
-    def postOptions(self) -> None:
-        flags: dict[str, object] = {}
-        if self._listen:
-            flags["listen"] = self._listen
-        if self._feed:
-            flags["feed.listen"] = self._feed
-        for flag, key in (("api", "api.listen"), ("lines", "lines.listen"), ("auth-url", "auth.url")):
-            if self[flag] is not None:
-                flags[key] = self[flag]
-        try:
-            self.config = load(flags, os.environ, self["config"])
-            check(self.config)
-        except ConfigError as error:
-            _exit_with(str(error))
-        if self["check-config"]:
-            print("The configuration is right.")
-            raise SystemExit(0)
-
-
-def check(config: Config) -> None:
-    """What the types of keys cannot say. Raises ConfigError."""
-    from twisted.internet import reactor
-
-    secret = config.secret
-    for key, endpoint in (("api.listen", config.api.listen), ("lines.listen", config.lines.listen)):
-        guard_listen(endpoint, secret, key)
-    endpoints = [("listen", endpoint) for endpoint in config.listen]
-    endpoints += [("api.listen", config.api.listen), ("lines.listen", config.lines.listen)]
-    for key, endpoint in endpoints:
-        try:
-            serverFromString(reactor, endpoint)
-        except Exception as error:  # whatever a plugin of an endpoint raises for what it cannot read
-            raise ConfigError(f"{key}: {endpoint} is no endpoint: {error}; expected one like tcp:6790") from None
-    for address in config.feed.listen:
-        parse_feed(address)
-    taken = {kind.name for kind in (*catalog.COMPUTED, *catalog.PUSHED)} | catalog.ALIASES.keys()
-    for name in config.channels.public + config.channels.private:
-        if name in taken:
-            raise ConfigError(f"channels: {name} is a channel type already, expected a new name")
-
-
-def _exit_with(line: str) -> NoReturn:
-    print(f"exchange-push: {line}", file=sys.stderr)
-    raise SystemExit(1)
-
-
-# -- parts that only need a start and a stop
-
-
-class Listener(Service):
-    """A port. It is bound before the reactor runs, so that a port in use ends the start with one line."""
-
-    def __init__(self, name: str, reactor: Any, endpoint: str, factory: IProtocolFactory) -> None:
-        self.setName(name)
-        self._endpoint = endpoint
-        self._server = serverFromString(reactor, _with_backlog(endpoint))
-        self._factory = factory
-        self.port: IListeningPort | None = None
-
-    def privilegedStartService(self) -> None:
-        self._bind()
-
-    def startService(self) -> None:
-        self._bind()
-        super().startService()
-
-    def _bind(self) -> None:
-        if self.port is None:
-            bound: Deferred[IListeningPort] = self._server.listen(self._factory)
-            bound.addCallbacks(self._bound, self._failed)
-
-    def _bound(self, port: IListeningPort) -> None:
-        self.port = port
-        log.info("{name} listens on {address}", name=self.name, address=port.getHost())
-
-    def _failed(self, failure: Failure) -> None:
-        reason = getattr(failure.value, "socketError", failure.value)
-        raise ConfigError(f"{self.name}: cannot listen on {self._endpoint}: {reason}")
-
-    def stopService(self) -> Deferred[Any]:
-        super().stopService()
-        port, self.port = self.port, None
-        return maybeDeferred(lambda: None if port is None else port.stopListening())
-
-
-def _with_backlog(endpoint: str) -> str:
-    kind = endpoint.partition(":")[0]
-    return f"{endpoint}:backlog={_BACKLOG}" if kind in ("tcp", "ssl") and ":backlog=" not in endpoint else endpoint
-
-
-class Ticks(Service):
-    """Calls `tick` every 50 ms; a fault in one tick is logged and does not end the next."""
-
-    name = "ticks"
-
-    def __init__(self, reactor: Any, tick: Callable[[], None]) -> None:
-        self._tick = tick
-        self._loop = LoopingCall(self._guarded)
-        self._loop.clock = reactor
-        self.faults = 0
-
-    def startService(self) -> None:
-        super().startService()
-        self._loop.start(TICK_MS / 1000, now=False)
-
-    def stopService(self) -> None:
-        super().stopService()
-        self._loop.stop()
-
-    def _guarded(self) -> None:
-        try:
-            self._tick()
-        except Exception:  # the border: one wrong symbol must not silence all
-            self.faults += 1
-            log.failure("a tick failed")
-
-
-# -- the server
-
-
 class ExchangePush(MultiService):
     """A running server. `now_ms` is a monotonic clock."""
 
-    def __init__(self, config: Config, reactor: Any, now_ms: Callable[[], int]) -> None:
+    def __init__(self, config: Config, reactor: Any, now_ms: Callable[[], int], *, demo: bool = False) -> None:
         super().__init__()
         self.config = config
         self._reactor = reactor
@@ -267,10 +101,40 @@ class ExchangePush(MultiService):
         # In this order: what comes in is heard before clients and back ends find an open port.
         self.feed.setServiceParent(self)
         self.auth.setServiceParent(self)
-        Ticks(reactor, self._tick).setServiceParent(self)
-        self._open_public_ports()
+        self.ticks = Ticks(reactor, TICK_MS / 1000, self._tick)
+        self.ticks.setServiceParent(self)
+        self._take_pushes()
+        self._let_clients_in()
+        self._count()
+        if demo:
+            self._add_demo()
 
-    def _open_public_ports(self) -> None:
+    def _take_pushes(self) -> None:
+        config, reactor = self.config, self._reactor
+        self.metrics = Metrics()
+        self.gate = Gate(config.secret, origins=config.internal.origins, hosts=config.internal.hosts)
+        self.desk = Desk(
+            self.registry,
+            publish=self.hub.publish,
+            apply_events=self._apply_events,
+            clients=self.hub,
+            owns_book=self.board.owns_book,
+            clock_ms=self._now_ms,
+        )
+        self.lines = PushLines(reactor, self.desk, self.gate, limit_bytes=config.lines.line_bytes)
+        self.api = Api(
+            reactor,
+            self.desk,
+            self.gate,
+            metrics=self.metrics.text,
+            ready=self._missing,
+            publish_path=config.api.publish_path,
+        )
+        front = Front(reactor, web=self.api, websocket=PushFactory(reactor, self.desk, self.gate), bodies=True)
+        Listener("lines", reactor, config.lines.listen, self.lines).setServiceParent(self)
+        Listener("api", reactor, config.api.listen, front).setServiceParent(self)
+
+    def _let_clients_in(self) -> None:
         clients = self.config.clients
         site = public_site({b"/v1/symbols": self._symbols}, clients.origins)
         self.front = Front(
@@ -285,6 +149,29 @@ class ExchangePush(MultiService):
             listener.setServiceParent(self)
             if endpoint.startswith("tcp:") and "interface=127." not in endpoint:
                 log.warn("{endpoint} speaks ws:// without TLS: use ssl:, or a proxy in front", endpoint=endpoint)
+
+    def _count(self) -> None:
+        feed_counters(self.metrics, self.feed)
+        market_counters(self.metrics, self.board)
+        client_counters(self.metrics, self.hub, self.clients, self.front, self.auth)
+        intake_counters(self.metrics, self.desk, self.gate, self.api, self.lines)
+        self.metrics.add("tick_faults", "Ticks that failed inside", "counter", lambda: self.ticks.faults)
+
+    def _add_demo(self) -> None:
+        config = self.config
+        feed = parse_feed(config.feed.listen[0])
+        auth = URL.fromText(config.auth.url)
+        if not is_loopback(auth.host):
+            raise ConfigError(f"auth.url: {config.auth.url}, expected a loopback address with --demo")
+        exchange = demo_service(
+            self._reactor,
+            feed=(_reachable(feed.multicast or feed.interface), feed.port),
+            public_url=f"ws://{_address('listen', config.listen[0])}{config.clients.path}",
+            api_url=f"http://{_address('api.listen', config.api.listen)}",
+            auth_port=auth.port or 80,
+            seed=config.demo.seed,
+        )
+        exchange.setServiceParent(self)
 
     # -- what happens on the way
 
@@ -301,6 +188,23 @@ class ExchangePush(MultiService):
         kind = self.registry.kind(Owner.USER, event.kind)
         if kind is not None:
             self.hub.publish(Publication(Channel(kind, str(event.uid)), event.data))
+
+    def _apply_events(self, decoded: DecodedEvents) -> tuple[int, int]:
+        """Events that came acknowledged, by HTTP or lines: the same road as the feed's, without numbers."""
+        self.board.apply([event for event in decoded.events if not isinstance(event, UserEvent)], self._now_ms())
+        for event in decoded.events:
+            if isinstance(event, UserEvent):
+                self._publish_user_event(event)
+        return len(decoded.events), decoded.malformed
+
+    def _missing(self) -> str | None:
+        """What the server is not ready for, None when it is."""
+        listeners = [service for service in self if isinstance(service, Listener)]
+        if not all(listener.port for listener in listeners):
+            return "not listening yet"
+        if self.feed.silent_ms() is not None and self.feed.is_stale(self.config.feed.stale_ms):
+            return "the feed is silent"
+        return None
 
     def _symbols(self) -> list[dict[str, str]]:
         return [{"symbol": symbol} for symbol in sorted({*self.board.symbols(), *self.config.market.symbols})]
@@ -319,7 +223,7 @@ class ExchangePush(MultiService):
         except ConfigError as error:
             if self.pidfile:
                 Path(self.pidfile).unlink(missing_ok=True)
-            _exit_with(str(error))
+            exit_with(str(error))
 
     async def _farewell(self) -> None:
         """Tell all clients, close them with 1001, and wait until they are gone."""
@@ -346,6 +250,20 @@ class ExchangePush(MultiService):
                 await service.stopService()  # nobody new from now on
         await self._farewell()
         await maybeDeferred(super().stopService)
+
+
+def _reachable(interface: str) -> str:
+    """An address by which this host reaches what listens on an interface."""
+    return "127.0.0.1" if interface in ("", "0.0.0.0") else interface
+
+
+def _address(key: str, endpoint: str) -> str:
+    """host:port of a plain TCP endpoint of ours."""
+    kind, port, *options = endpoint.split(":")
+    if kind != "tcp" or not port.isdecimal():
+        raise ConfigError(f"{key}: {endpoint}, expected tcp:PORT with --demo")
+    interfaces = [option.removeprefix("interface=") for option in options if option.startswith("interface=")]
+    return f"{_reachable(''.join(interfaces))}:{port}"
 
 
 def registry(config: Config) -> Registry:
@@ -397,9 +315,9 @@ def makeService(options: Options) -> ExchangePush:
     from twisted.internet import reactor
 
     try:
-        server = ExchangePush(options.config, reactor, _monotonic_ms)
+        server = ExchangePush(options.config, reactor, _monotonic_ms, demo=bool(options["demo"]))
     except ConfigError as error:
-        _exit_with(str(error))
+        exit_with(str(error))
     server.pidfile = dict(options.parent or ()).get("pidfile")
     reactor.callWhenRunning(_stop_cleanly, reactor)
     return server

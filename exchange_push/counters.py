@@ -1,0 +1,113 @@
+"""What /metrics shows of a running server: a row a number, read from who counts it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+
+from exchange_push.edge.auth import AuthService
+from exchange_push.edge.front import Front
+from exchange_push.edge.websocket import ClientFactory
+from exchange_push.intake.desk import Desk
+from exchange_push.intake.gate import Gate
+from exchange_push.intake.http import Api
+from exchange_push.intake.line import PushLines
+from exchange_push.intake.udp import FeedService
+from exchange_push.market.board import Board
+from exchange_push.metrics import Metrics
+from exchange_push.pubsub.hub import Hub
+from exchange_push.wire.sequence import Line
+
+_FEED = {
+    "packets": "Packets of the feed that were read, heartbeats too",
+    "events": "Events of the feed that were new, whatever became of them",
+    "heartbeats": "Heartbeats of the feed",
+    "malformed": "Datagrams that are no packet",
+    "truncated": "Datagrams longer than a packet may be",
+    "malformed_events": "Events inside good packets that could not be read",
+    "unknown_events": "Events of a type that we do not know: the engine is ahead of us",
+    "extended_events": "Events with more fields than we know: the engine is ahead of us",
+    "duplicates": "Events that had come before",
+    "reordered": "Packets that came after a later one and were put in order",
+    "gaps": "Gaps that were passed",
+    "lost_events": "Events lost in those gaps",
+    "restarts": "Newer sessions of the engine",
+    "old_session": "Packets of an older session",
+    "jumps": "Sessions adopted although older, after 10 s without another",
+    "errors": "Datagrams that failed inside",
+    "kernel_dropped": "Datagrams that the kernel dropped because its buffer was full",
+}
+
+
+def feed_counters(metrics: Metrics, feed: FeedService) -> None:
+    for field in fields(Line):
+        if field.name in _FEED:
+            metrics.add(f"feed_{field.name}", _FEED[field.name], "counter", _by_line(feed, field.name), ("line",))
+    metrics.add("feed_silent_seconds", "Since the last packet; -1: none yet", "gauge", lambda: _silent_s(feed))
+
+
+def _by_line(feed: FeedService, name: str) -> Callable[[], Mapping[tuple[str, ...], float]]:
+    def read() -> Mapping[tuple[str, ...], float]:
+        if name == "kernel_dropped":
+            feed.read_kernel_drops()
+        return {(line.name,): getattr(line, name) for line in feed.lines}
+
+    return read
+
+
+def _silent_s(feed: FeedService) -> float:
+    silent_ms = feed.silent_ms()
+    return -1 if silent_ms is None else silent_ms / 1000
+
+
+def market_counters(metrics: Metrics, board: Board) -> None:
+    metrics.add("trades", "Trades taken", "counter", lambda: board.trades)
+    metrics.add("duplicate_trades", "Trades whose id had come before", "counter", lambda: board.duplicate_trades)
+    metrics.add("late_trades", "Trades of a second that had ended", "counter", lambda: board.late_trades)
+    metrics.add(
+        "late_trades_dropped", "Trades too late to correct a candle", "counter", lambda: board.late_trades_dropped
+    )
+    metrics.add("restarted_trade_ids", "Trade ids begun anew", "counter", lambda: board.restarted_ids)
+    metrics.add("book_gaps", "Books that went out of sync", "counter", lambda: board.book_gaps)
+    metrics.add("old_book_events", "Book and depth events passed over as old", "counter", lambda: board.old_book_events)
+    metrics.add("restarted_books", "Update ids of a book begun anew", "counter", lambda: board.restarted_books)
+    metrics.add("symbols", "Symbols heard of", "gauge", lambda: len(board.symbols()))
+    metrics.add("market_time_ms", "Market time, ms since the epoch", "gauge", lambda: board.market_time)
+
+
+def client_counters(metrics: Metrics, hub: Hub, clients: ClientFactory, front: Front, auth: AuthService) -> None:
+    metrics.add("clients", "Connections of clients", "gauge", lambda: len(clients.connected))
+    metrics.add("handshakes", "WebSocket handshakes completed", "counter", lambda: clients.handshakes)
+    metrics.add("sockets_accepted", "Sockets accepted on the public ports", "counter", lambda: front.accepted)
+    metrics.add("sockets_refused", "Requests refused for their head or body", "counter", lambda: front.refused)
+    metrics.add("sockets_timed_out", "Sockets whose request did not come in time", "counter", lambda: front.timed_out)
+    metrics.add("sockets_over_limit", "Sockets refused for their address", "counter", lambda: front.over_limit)
+    metrics.add("client_faults", "Messages of clients that failed inside", "counter", lambda: clients.faults)
+    metrics.add(
+        "closes",
+        "Connections that the server closed, by code",
+        "counter",
+        lambda: {(str(code),): closed for code, closed in clients.closes.items()},
+        ("code",),
+    )
+    metrics.add("channels", "Channels that somebody listens to", "gauge", lambda: sum(1 for _ in hub.channels()))
+    metrics.add("publications", "Publications that somebody listened to", "counter", lambda: hub.publications)
+    metrics.add("deliveries", "Publications handed to a client", "counter", lambda: hub.deliveries)
+    metrics.add("slow_bytes", "Bytes held for slow clients", "gauge", lambda: hub.budget.held_bytes)
+    metrics.add("evicted", "Slow clients closed for the memory of all", "counter", lambda: hub.evicted)
+    metrics.add("auth_calls", "Calls to the auth service", "counter", lambda: auth.calls)
+    metrics.add("auth_shared", "Look-ups that shared a call", "counter", lambda: auth.shared)
+    metrics.add("auth_retried", "Calls sent again", "counter", lambda: auth.retried)
+    metrics.add("auth_refused", "Logins refused", "counter", lambda: auth.refused)
+    metrics.add("auth_unavailable", "Logins that the auth service did not answer", "counter", lambda: auth.unavailable)
+    metrics.add("auth_in_flight", "Calls to the auth service under way", "gauge", lambda: auth.in_flight)
+
+
+def intake_counters(metrics: Metrics, desk: Desk, gate: Gate, api: Api, lines: PushLines) -> None:
+    metrics.add("pushes", "Internal pushes taken", "counter", lambda: desk.pushes)
+    metrics.add("push_repeats", "Pushes whose key had come before", "counter", lambda: desk.repeats)
+    metrics.add("push_refused", "Internal requests refused", "counter", lambda: desk.refused)
+    metrics.add("push_faults", "Internal requests that failed inside", "counter", lambda: desk.faults)
+    metrics.add("pushed_events", "Events taken by HTTP and lines", "counter", lambda: desk.events)
+    metrics.add("api_requests", "Requests to the internal API", "counter", lambda: api.requests)
+    metrics.add("push_lines", "Lines taken", "counter", lambda: lines.lines)
+    metrics.add("push_lines_too_long", "Lines too long", "counter", lambda: lines.too_long)
+    metrics.add("not_authorised", "Internal requests turned away", "counter", lambda: gate.refused)
