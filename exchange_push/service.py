@@ -294,7 +294,7 @@ def client_options(config: Config) -> ClientOptions:
 # -- launch
 
 
-def _monotonic_ms() -> int:
+def monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
@@ -315,7 +315,7 @@ def makeService(options: Options) -> ExchangePush:
     from twisted.internet import reactor
 
     try:
-        server = ExchangePush(options.config, reactor, _monotonic_ms, demo=bool(options["demo"]))
+        server = ExchangePush(options.config, reactor, monotonic_ms, demo=bool(options["demo"]))
     except ConfigError as error:
         exit_with(str(error))
     server.pidfile = dict(options.parent or ()).get("pidfile")
