@@ -41,13 +41,13 @@ def decode(datagram: bytes) -> Packet:
         raise MalformedPacket(f"packet is {_shape(fields)}, expected [{VERSION}, session, seq, events]")
     version, session, seq, events = fields
     if type(version) is not int or version != VERSION:
-        raise MalformedPacket(f"version is {quoted(version)}, expected {VERSION}")
+        raise MalformedPacket(f"version is {_shape(version)}, expected {VERSION}")
     if type(session) is not int or not 1 <= session < _NUMBER_END:
-        raise MalformedPacket(f"session is {quoted(session)}, expected an integer from 1 to 2^63-1")
+        raise MalformedPacket(f"session is {_shape(session)}, expected an integer from 1 to 2^63-1")
     if events is not None and type(events) is not list:
         raise MalformedPacket(f"events is {_shape(events)}, expected an array or nil")
     if type(seq) is not int or not 1 <= seq < _NUMBER_END - len(events or ()):
-        raise MalformedPacket(f"seq is {quoted(seq)}, expected an integer from 1 to 2^63-1")
+        raise MalformedPacket(f"seq is {_shape(seq)}, expected an integer from 1 to 2^63-1")
     return Packet(session, seq, events)
 
 
