@@ -61,6 +61,8 @@ class PushLine(Protocol):
     # -- lines
 
     def dataReceived(self, data: bytes) -> None:
+        if self._closing:
+            return
         answers: list[bytes] = []
         *ends, rest = data.split(b"\n")
         for end in ends:
