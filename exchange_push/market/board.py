@@ -99,66 +99,65 @@ class Board:
         return market is not None and market.book is not None and market.book.heard
 
     def apply(self, events: Iterable[MarketEvent | Restart | Gap], now_ms: int) -> None:
-        """Take in events in their order."""
+        """Take in events in their order. Nothing is added up yet, so this is called without EXACT."""
         markets = self._markets.by_symbol
         clock = self._clock
         recorded = self._recorded
         # Market time so far; what goes beyond it by much, or follows nothing or a gap, is looked at by `_leap`.
         time = _NEVER if recorded.begin is None or recorded.losing else clock.read(now_ms)
-        with localcontext(EXACT):
-            for event in events:
-                if isinstance(event, Restart):
-                    self._restart(event.session)
-                    continue
-                if isinstance(event, Gap):
-                    if recorded.begin is not None:
-                        clock.hear(time, now_ms)
-                        recorded.lose(clock.heard)
-                        time = _NEVER
-                    continue
-                market = markets.get(event.symbol) or self._markets.open(event.symbol)
-                if isinstance(event, Trade):
-                    if event.id <= market.mark_id:
-                        if event.time <= market.mark_time:
-                            self.duplicate_trades += 1
-                            continue
-                        self.restarted_ids += 1
-                    market.mark_id = event.id
-                    market.mark_time = event.time
-                    trades = market.trades
-                    if not trades:
-                        self._traded[market] = None
-                    trades.append(event)
-                elif isinstance(event, DepthChange):
-                    self._book(market).take_depth(event)
-                elif isinstance(event, BookSnapshot):
-                    self._book(market).take_book(event)
-                elif isinstance(event, IndexPrice):
-                    known = market.sources.get(event.source)
-                    if known is None or event.time >= known.time:
-                        market.sources[event.source] = event
-                elif market.funding is None or event.time >= market.funding.time:
-                    market.funding = event
-                if event.time > time:
-                    if event.time > time + LEAP_MS:
-                        clock.hear(time, now_ms)
-                        self._leap(event.time)
-                        clock.hear(event.time, now_ms)
-                        time = clock.time
-                    else:
-                        time = event.time
+        for event in events:
+            if isinstance(event, Restart):
+                self._restart(event.session)
+                continue
+            if isinstance(event, Gap):
+                if recorded.begin is not None:
+                    clock.hear(time, now_ms)
+                    recorded.lose(clock.heard)
+                    time = _NEVER
+                continue
+            market = markets.get(event.symbol) or self._markets.open(event.symbol)
+            if isinstance(event, Trade):
+                if event.id <= market.mark_id:
+                    if event.time <= market.mark_time:
+                        self.duplicate_trades += 1
+                        continue
+                    self.restarted_ids += 1
+                market.mark_id = event.id
+                market.mark_time = event.time
+                trades = market.trades
+                if not trades:
+                    self._traded[market] = None
+                trades.append(event)
+            elif isinstance(event, DepthChange):
+                self._book(market).take_depth(event)
+            elif isinstance(event, BookSnapshot):
+                self._book(market).take_book(event)
+            elif isinstance(event, IndexPrice):
+                known = market.sources.get(event.source)
+                if known is None or event.time >= known.time:
+                    market.sources[event.source] = event
+            elif market.funding is None or event.time >= market.funding.time:
+                market.funding = event
+            if event.time > time:
+                if event.time > time + LEAP_MS:
+                    clock.hear(time, now_ms)
+                    self._leap(event.time)
+                    clock.hear(event.time, now_ms)
+                    time = clock.time
+                else:
+                    time = event.time
         clock.hear(time, now_ms)
 
     def flush(self, now_ms: int) -> list[Publication]:
         """What is to be published now; called every TICK_MS."""
-        if self._recorded.begin is None:
-            return []
-        publications: list[Publication] = []
         due: dict[int, bool] = {}
         for every_ms in {kind.every_ms for kind in self._feeds}:
             slot = now_ms // every_ms
             due[every_ms] = slot != self._slots.get(every_ms)
             self._slots[every_ms] = slot
+        publications: list[Publication] = []
+        if self._recorded.begin is None:
+            return publications
         with localcontext(EXACT):
             tick = self._tick(now_ms)
             for kind, feed in self._feeds.items():

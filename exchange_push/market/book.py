@@ -127,6 +127,8 @@ class Book:
         self.published_id: int | None = None
         """`id` when `publish` was last called; None: it was not since the book came in sync."""
         self.published_time = 0
+        self.losses = 0
+        """How often it went out of sync, for whatever reason: what was derived before the last one is void."""
         self.gaps = 0
         self.old_events = 0
         self.restarted_ids = 0
@@ -216,6 +218,7 @@ class Book:
         self.in_sync = True
 
     def _lose(self) -> None:
+        self.losses += 1
         self.in_sync = False
         self.published_id = None
 

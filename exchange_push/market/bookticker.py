@@ -2,7 +2,6 @@
 
 import msgspec
 
-from exchange_push.market.book import Quote
 from exchange_push.market.feed import Market, Markets, Tick
 from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.publication import Publication
@@ -26,7 +25,7 @@ class BookTickerFeed:
         self._kind = kind
         self._markets = markets
         self._changed: dict[Market, None] = {}
-        self._last: dict[Market, tuple[Quote, int, int]] = {}
+        self._last: dict[Market, tuple[int, BookTickerData]] = {}  # with the losses of the book then
         self._states: dict[Market, Publication] = {}
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
@@ -41,9 +40,9 @@ class BookTickerFeed:
 
     def state(self, owner: str) -> Publication | None:
         market = self._markets.by_symbol.get(owner)
-        if market is None or market not in self._last or market.book is None or not market.book.in_sync:
+        if market is None or market.book is None or market not in self._last:
             return None
-        return self._state(market)
+        return self._state(market) if self._last[market][0] == market.book.losses else None
 
     def _update(self, market: Market) -> bool:
         book = market.book
@@ -51,18 +50,15 @@ class BookTickerFeed:
             self._last.pop(market, None)
             return False
         quote = book.quote()
-        last = self._last.get(market)
-        if last is not None and last[0] == quote:
+        losses, last = self._last.get(market, (None, None))
+        if last is not None and losses == book.losses and quote == (last.bid, last.bid_qty, last.ask, last.ask_qty):
             return False
-        self._last[market] = (quote, book.id, book.time)
+        self._last[market] = (book.losses, BookTickerData(*quote, book.id, book.time))
         self._states.pop(market, None)
         return True
 
     def _state(self, market: Market) -> Publication:
         state = self._states.get(market)
         if state is None:
-            quote, last_id, time = self._last[market]
-            state = self._states[market] = Publication(
-                Channel(self._kind, market.symbol), BookTickerData(*quote, last_id, time)
-            )
+            state = self._states[market] = Publication(Channel(self._kind, market.symbol), self._last[market][1])
         return state

@@ -114,7 +114,7 @@ class BestLevelsFeed:
         self._markets = markets
         self._levels = levels
         self._changed: dict[Market, None] = {}
-        self._last: dict[Market, BestLevelsData] = {}
+        self._last: dict[Market, tuple[int, BestLevelsData]] = {}  # with the losses of the book then
         self._states: dict[Market, Publication] = {}
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
@@ -129,25 +129,25 @@ class BestLevelsFeed:
 
     def state(self, owner: str) -> Publication | None:
         market = self._markets.by_symbol.get(owner)
-        if market is None or market not in self._last or market.book is None or not market.book.in_sync:
+        if market is None or market.book is None or market not in self._last:
             return None
-        return self._state(market)
+        return self._state(market) if self._last[market][0] == market.book.losses else None
 
     def _update(self, market: Market) -> bool:
         book = market.book
         if book is None or not book.in_sync:
             self._last.pop(market, None)
             return False
-        last = self._last.get(market)
+        losses, last = self._last.get(market, (None, None))
         bids, asks = book.bids.best(self._levels), book.asks.best(self._levels)
-        if last is not None and last.epoch == book.epoch and last.bids == bids and last.asks == asks:
+        if last is not None and losses == book.losses and last.bids == bids and last.asks == asks:
             return False
-        self._last[market] = BestLevelsData(bids, asks, book.id, book.epoch, book.time)
+        self._last[market] = (book.losses, BestLevelsData(bids, asks, book.id, book.epoch, book.time))
         self._states.pop(market, None)
         return True
 
     def _state(self, market: Market) -> Publication:
         state = self._states.get(market)
         if state is None:
-            state = self._states[market] = Publication(Channel(self._kind, market.symbol), self._last[market])
+            state = self._states[market] = Publication(Channel(self._kind, market.symbol), self._last[market][1])
         return state

@@ -88,7 +88,7 @@ class KlineFeed:
             for market, bar in tick.closed:
                 _add(self._bars, market, bar)
         for market in tick.traded:
-            if market.bar is not None and market not in self._since:
+            if market not in self._since and (market.bar is not None or market in self._bars):
                 self._since[market] = self._start
         for gap in tick.gaps:
             self._take_gap(*gap, publications)
@@ -174,8 +174,6 @@ class KlineFeed:
                     self._let_go(0)
         self._begin(last)
         self._bars = candles.get(last, {})
-        for market in self._bars:
-            self._since.setdefault(market, last)
         self._touch_all()
 
     def _close(self, start: int, end: int, bars: dict[Market, Bar], publications: list[Publication]) -> None:
@@ -214,7 +212,6 @@ class KlineFeed:
         start = self._interval.start(bar.second * 1_000)
         if start == self._start:
             _add(self._bars, market, bar)
-            self._since.setdefault(market, start)
         elif start in self._held:
             self._correct(market, self._held[start], bar, publications)
 

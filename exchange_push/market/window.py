@@ -28,11 +28,26 @@ class Past(msgspec.Struct, array_like=True, gc=False):
     quote_volume: Decimal
     count: int
     late: bool
-    """Whether later bars were there before it."""
+    """Whether a bar later in time began before it."""
 
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Past).decode
+
+
+def _past(bar: Bar, late: bool) -> Past:
+    return Past(
+        bar.second,
+        bar.open,
+        bar.first_id,
+        bar.first_no,
+        bar.close,
+        bar.last_no,
+        bar.volume,
+        bar.quote_volume,
+        bar.count,
+        late,
+    )
 
 
 class _Extremes:
@@ -106,6 +121,7 @@ class Window:
         self.count += bar.count
         bars = self._bars
         place = len(bars)
+        late = False
         while place and (past := _unpack(bars[place - 1])).second >= bar.second:
             if past.second == bar.second:
                 past.close, past.last_no = bar.close, bar.last_no
@@ -114,22 +130,14 @@ class Window:
                 past.count += bar.count
                 bars[place - 1] = _pack(past)
                 return False
+            late = late or past.first_no < bar.first_no
             place -= 1
-        packed = _pack(
-            Past(
-                bar.second,
-                bar.open,
-                bar.first_id,
-                bar.first_no,
-                bar.close,
-                bar.last_no,
-                bar.volume,
-                bar.quote_volume,
-                bar.count,
-                place < len(bars),
-            )
-        )
-        bars.insert(place, packed)
+        bars.insert(place, _pack(_past(bar, late)))
+        # Whoever began after it though earlier in time is late now; those before one that did not are so already.
+        while place and (past := _unpack(bars[place - 1])).first_no > bar.first_no:
+            past.late = True
+            bars[place - 1] = _pack(past)
+            place -= 1
         return True
 
     def expire(self, opened: int) -> None:
@@ -152,15 +160,7 @@ class Window:
 
     def first(self) -> Past | None:
         """The bar whose first trade came before all others; None where the window is empty."""
-        # No bar behind the first that was not late holds an earlier trade than it does.
-        first: Past | None = None
-        for packed in self._bars:
-            past = _unpack(packed)
-            if first is None or past.first_no < first.first_no:
-                first = past
-            if not past.late:
-                break
-        return first
+        return next((past for past in map(_unpack, self._bars) if not past.late), None)
 
     @property
     def high(self) -> str:

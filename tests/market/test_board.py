@@ -1,0 +1,178 @@
+import random
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from exchange_push.market.board import Board
+from exchange_push.market.events import Funding, Gap, IndexPrice, MarketEvent, Restart
+from exchange_push.pubsub.channel import Channel, ChannelKind, Owner, SlowPolicy
+from exchange_push.pubsub.publication import Publication
+from tests.market.exchange import KINDS, Exchange, book, channel, depth, trade
+
+T = 1_700_000_000_000
+
+
+def _feed(seed: int) -> list[list[MarketEvent | Restart | Gap]]:
+    """Half a minute of everything, event by tick."""
+    rng = random.Random(seed)
+    now, trade_id, update_id = T, 0, 0
+    ticks: list[list[MarketEvent | Restart | Gap]] = []
+    for number in range(600):
+        events: list[MarketEvent | Restart | Gap] = []
+        for _ in range(rng.choice([0, 0, 1, 3])):
+            now += rng.randrange(40)
+            symbol = rng.choice("SQ")
+            match rng.randrange(6):
+                case 0 | 1:
+                    trade_id += 1
+                    late = rng.choice([0, 0, 0, 1_500])
+                    events.append(trade(trade_id, str(rng.randrange(90, 110)), "1", now - late, symbol=symbol))
+                case 2 | 3:
+                    update_id += rng.choice([1, 1, 1, 1, 2])
+                    level = (str(rng.randrange(80, 100)), str(rng.randrange(3)))
+                    events.append(depth(update_id, update_id, now, [level], []))
+                case 4:
+                    events.append(book(update_id, now, [("99", "1"), ("98", "2")], [("101", "1")]))
+                case 5:
+                    events.append(IndexPrice(symbol, "x", str(rng.randrange(95, 105)), "1", now))
+        if number % 200 == 150:
+            events += [Gap(2), Funding("S", "0.0001", now + 60_000, now)]
+        if number == 400:
+            events.append(Restart(77))
+        ticks.append(events)
+    return ticks
+
+
+def _run(exchange: Exchange, ticks: list[list[Any]]) -> list[tuple[int, str, bytes, SlowPolicy]]:
+    for events in ticks:
+        exchange.apply(*events)
+        exchange.tick()
+    return [(ms, str(p.channel), msgspec.json.encode(p.data), p.slow) for ms, p in exchange.published]
+
+
+def test_the_same_events_and_ticks_give_the_same_publications() -> None:
+    ticks = _feed(1)
+    first, second = _run(Exchange(), ticks), _run(Exchange(), ticks)
+    assert first == second
+    assert {name.partition("@")[2] for _, name, _, _ in first} == {kind.name for kind in KINDS}
+
+
+def test_what_is_published_and_what_is_the_state_do_not_depend_on_who_listens() -> None:
+    ticks = _feed(2)
+    everyone = Exchange()
+    rng = random.Random(5)
+    listening: dict[Channel, bool] = {}
+    someone = Exchange(wanted=lambda channel: listening.setdefault(channel, False))
+    names = [f"{symbol}@{kind.name}" for kind in KINDS if kind.owner is Owner.SYMBOL for symbol in "SQ"]
+    names += ["*@ticker", "*@markprice"]
+    compared = 0
+    for events in ticks:
+        for one in list(listening):
+            listening[one] = rng.random() < 0.5
+        everyone.apply(*events)
+        someone.apply(*events)
+        for name in rng.sample(names, 5):
+            assert everyone.state(name) == someone.state(name)
+        full = [(str(p.channel), p.data) for p in everyone.tick() if listening.get(p.channel)]
+        part = [(str(p.channel), p.data) for p in someone.tick()]
+        # A channel is asked for the first time in the midst of a tick; what it does then was compared by its state.
+        assert [one for one in part if one in full] == full
+        compared += len(part)
+    assert compared > 1_000
+
+
+def test_what_is_due_together_leaves_together_on_one_grid() -> None:
+    exchange = Exchange()
+    _run(exchange, _feed(3))
+    for kind in KINDS:
+        ticks = [ms for ms, p in exchange.published if p.channel.kind is kind and p.slow is kind.slow]
+        assert ticks
+        if kind.every_ms < 1_000 or kind.name == "markprice":  # a ticker may have to wait for the market's second
+            assert {ms % kind.every_ms for ms in ticks[1:]} <= {0, ticks[0] % kind.every_ms}
+        assert all(after == before or after - before >= 50 for before, after in pairwise(ticks))
+
+
+def test_it_knows_the_symbols_it_heard_of_and_no_others() -> None:
+    exchange = Exchange()
+    exchange.apply(trade(1, "7", "1", T, symbol="Z"), IndexPrice("A", "x", "1", "1", T), depth(1, 1, T, [], []))
+    for number in range(1_000):
+        assert exchange.board.state(Channel(channel("S@depth").kind, f"NO{number}")) is None
+    assert exchange.board.symbols() == ["A", "S", "Z"]
+
+
+def test_it_owns_a_book_once_a_whole_one_came_by_the_feed() -> None:
+    exchange = Exchange()
+    exchange.apply(depth(1, 1, T, [], []))
+    assert not exchange.board.owns_book("S")
+    exchange.apply(book(1, T, [], []))
+    exchange.apply(Restart(5))
+    assert exchange.board.owns_book("S")
+    assert not exchange.board.owns_book("Q")
+
+
+def test_a_channel_that_is_not_computed_has_no_state() -> None:
+    kind = ChannelKind("notes", Owner.SYMBOL, SlowPolicy.QUEUE)
+    exchange = Exchange()
+    exchange.apply(trade(1, "7", "1", T))
+    assert exchange.board.state(Channel(kind, "S")) is None
+
+
+def test_without_events_nothing_is_published() -> None:
+    exchange = Exchange()
+    exchange.apply(Gap(3))
+    assert exchange.run(5_000) == []
+    exchange.apply(trade(1, "7", "1", T))
+    exchange.run(2_400)
+    seconds = [data for data in exchange.sent("S@kline_1s") if data["closed"]]
+    assert [data["complete"] for data in seconds] == [True, True]
+
+
+def test_a_new_feed_is_one_class_and_one_row() -> None:
+    class Loudest:
+        """Publishes how many trades came since it was last due."""
+
+        def __init__(self, kind: ChannelKind, markets: Any) -> None:
+            self._kind = kind
+            self._count = 0
+
+        def flush(self, tick: Any, due: bool) -> list[Publication]:
+            self._count += sum(map(len, tick.traded.values()))
+            if not due:
+                return []
+            count, self._count = self._count, 0
+            return [Publication(Channel(self._kind, "*"), count)]
+
+        def state(self, owner: str) -> Publication | None:
+            return None
+
+    kind = ChannelKind("loudest", Owner.EVERY, SlowPolicy.CONFLATE, 200)
+    board = Board({kind: Loudest}, wanted=lambda channel: True)
+    board.apply([trade(1, "7", "1", T), trade(2, "7", "1", T)], 0)
+    counts = [p.data for now_ms in range(0, 401, 50) for p in board.flush(now_ms)]
+    assert counts == [2, 0, 0]
+
+
+def test_the_grace_before_the_clock_closes_a_candle_is_a_setting() -> None:
+    board = Board(
+        {channel("S@kline_1s").kind: KINDS[channel("S@kline_1s").kind]},
+        wanted=lambda channel: True,
+        close_grace_ms=1_000,
+    )
+    board.apply([trade(1, "7", "1", T)], 0)
+    board.flush(0)
+    assert [now_ms for now_ms in range(50, 2_100, 50) if any(p.data.closed for p in board.flush(now_ms))] == [2_000]  # type: ignore[attr-defined]
+
+
+def test_a_day_of_four_symbols_takes_seconds() -> None:
+    exchange = Exchange()
+    exchange.board = Board(KINDS, wanted=lambda channel: channel.kind.name == "kline_1d")
+    for second in range(0, 86_400, 5):
+        number = second + 1
+        exchange.apply(*[trade(number, f"{number % 97}.5", "1", T + second * 1_000, symbol=s) for s in "ABCD"])
+        exchange.now_ms += 4_950
+        exchange.tick()
+    exchange.run(100)
+    assert exchange.board.trades == 4 * 86_400 // 5
+    assert exchange.state("A@ticker")["count"] >= 86_400 // 5 - 2
+    assert exchange.state("D@kline_1M")["count"] == 86_400 // 5

@@ -1,0 +1,393 @@
+"""A client that follows the messages of a depth channel always has the true book."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exchange_push.market.book import Book, Side, checksum
+from exchange_push.market.events import BookSnapshot, DepthChange, Level, Restart
+from exchange_push.pubsub.publication import Publication
+from tests.market.exchange import Exchange, book, channel, depth, of
+
+T = 1_700_000_000_000
+Levels = dict[Decimal, Decimal]
+
+
+class Engine:
+    """The true book: levels by update id, and the events that tell of it."""
+
+    def __init__(self) -> None:
+        self.id = 100_000
+        self.time = T
+        self.bids: Levels = {}
+        self.asks: Levels = {}
+        self.history: dict[int, tuple[Levels, Levels]] = {}
+        self._note()
+
+    def _note(self) -> None:
+        self.history[self.id] = (dict(self.bids), dict(self.asks))
+
+    def change(self, bids: list[Level], asks: list[Level], ids: int) -> DepthChange:
+        for side, levels in ((self.bids, bids), (self.asks, asks)):
+            for price, qty in levels:
+                side[Decimal(price)] = Decimal(qty)
+                if not side[Decimal(price)]:
+                    del side[Decimal(price)]
+        first, self.id = self.id + 1, self.id + ids
+        self.time += 7
+        self._note()
+        return depth(first, self.id, self.time, bids, asks)
+
+    def whole(self) -> BookSnapshot:
+        return book(self.id, self.time, _texts(self.bids), _texts(self.asks))
+
+    def restart(self) -> None:
+        self.id -= 1_000  # below all that were, and never reaching them: an id means one book
+        self.time += 1_000
+        self.bids, self.asks = {}, {}
+        self._note()
+
+
+def _texts(levels: Levels) -> list[Level]:
+    return [(str(price), str(qty)) for price, qty in levels.items()]
+
+
+class Client:
+    """Follows a channel by the rules of the protocol; finds levels by their text, as the simplest clients do."""
+
+    def __init__(self) -> None:
+        self.bids: dict[str, str] = {}
+        self.asks: dict[str, str] = {}
+        self.last: int | None = None
+        self.epoch = 0
+
+    def take(self, publication: Publication) -> None:
+        data: Any = publication.data
+        for levels, sign in ((data.bids, -1), (data.asks, 1)):
+            prices = [sign * Decimal(price) for price, _ in levels]
+            assert prices == sorted(set(prices))
+        if data.type == "snapshot":
+            assert data.prev is None
+            assert data.first == data.last
+            self.bids, self.asks = dict(data.bids), dict(data.asks)
+        else:
+            assert (data.prev, data.first, data.epoch) == (self.last, data.prev + 1, self.epoch)
+            for side, levels in ((self.bids, data.bids), (self.asks, data.asks)):
+                for price, qty in levels:
+                    if qty == "0":
+                        del side[price]
+                    else:
+                        assert side.get(price) != qty
+                        side[price] = qty
+        self.last, self.epoch = data.last, data.epoch
+        if publication.checksum is not None:
+            best = [sorted(s.items(), key=lambda level: Decimal(level[0])) for s in (self.bids, self.asks)]
+            assert publication.checksum() == checksum(best[0][::-1][:25], best[1][:25])
+
+    def numbers(self) -> tuple[Levels, Levels]:
+        bids, asks = ({Decimal(p): Decimal(q) for p, q in side.items()} for side in (self.bids, self.asks))
+        return bids, asks
+
+
+_qty = st.sampled_from(["0", "0.000", "1", "1.0", "2", "30"])
+_bids = st.lists(st.tuples(st.sampled_from(["7.5", "7.50", "7.6", "7.60", "7.7"]), _qty), max_size=3)
+_asks = st.lists(st.tuples(st.sampled_from(["8", "8.00", "8.1", "8.2", "08.2"]), _qty), max_size=3)
+_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("change"), _bids, _asks, st.integers(1, 3)),
+        st.tuples(st.just("lost change"), _bids, _asks, st.integers(1, 3)),
+        st.sampled_from([("book",), ("remember book",), ("old book",), ("tick",), ("tick",), ("join",), ("restart",)]),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_steps)
+def test_a_client_has_the_true_book_after_each_message_whenever_it_came(steps: list[Any]) -> None:
+    engine, exchange = Engine(), Exchange("depth")
+    clients: list[Client] = []
+    remembered = engine.whole()
+    for step in steps:
+        match step:
+            case ("change", bids, asks, ids):
+                exchange.apply(engine.change(bids, asks, ids))
+            case ("lost change", bids, asks, ids):
+                engine.change(bids, asks, ids)
+            case ("book",):
+                exchange.apply(engine.whole())
+            case ("remember book",):
+                remembered = engine.whole()
+            case ("old book",):
+                exchange.apply(remembered)
+            case ("restart",):
+                engine.restart()
+                remembered = engine.whole()
+            case ("join",):
+                state = exchange.board.state(channel("S@depth"))
+                if state is not None:
+                    clients.append(Client())
+                    clients[-1].take(state)
+                    assert clients[-1].numbers() == engine.history[state.data.last]  # type: ignore[attr-defined]
+            case ("tick",):
+                for publication in exchange.tick():
+                    for client in clients:
+                        client.take(publication)
+                        assert client.last is not None
+                        assert client.numbers() == engine.history[client.last]
+    # Whatever happened before, a whole book of a restarted engine puts everyone right.
+    exchange.apply(Restart(99), engine.whole())
+    clients.append(Client())
+    for publication in exchange.run(100):
+        for client in clients:
+            client.take(publication)
+    assert all(client.numbers() == (engine.bids, engine.asks) and client.epoch == 99 for client in clients)
+
+
+_whole = st.dictionaries(st.integers(1, 30).map(lambda n: f"{n}.0"), st.sampled_from(["1", "2", "3.0"]))
+
+
+@given(st.lists(_whole, min_size=1, max_size=8))
+def test_an_engine_that_sends_only_whole_books_gives_exact_differences(books: list[dict[str, str]]) -> None:
+    exchange, client = Exchange("depth"), Client()
+    for number, levels in enumerate(books):
+        exchange.apply(book(number * 100, T + number, list(levels.items()), []))
+        for publication in exchange.run(100):
+            client.take(publication)
+        assert client.bids == levels
+        assert client.last == number * 100
+
+
+@given(_bids, st.lists(_bids, max_size=5))
+def test_the_levels_as_last_published_are_found_again(loaded: list[Level], later: list[list[Level]]) -> None:
+    side = Side(falling=True)
+    for level in loaded:
+        side.set(level)
+    side.publish()
+    published = side.best(100)
+    for levels in later:
+        for level in levels:
+            side.set(level)
+        assert side.published() == published
+        assert side.published(1) == published[:1]
+
+
+def _in_sync() -> Exchange:
+    exchange = Exchange("depth", "depth5", "bookticker")
+    exchange.apply(book(10, T, [("7.60", "1"), ("7.5", "2")], [("8", "3")]))
+    exchange.run(100)
+    exchange.published.clear()
+    return exchange
+
+
+def test_an_update_says_what_changed_with_contiguous_ids() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(11, 12, T + 1, [("7.5", "0.000"), ("7.7", "9")], []), depth(13, 13, T + 2, [], [("8", "4")]))
+    exchange.run(100)
+    assert exchange.sent("S@depth") == [
+        {
+            "type": "update",
+            "bids": [["7.7", "9"], ["7.5", "0"]],
+            "asks": [["8", "4"]],
+            "first": 11,
+            "last": 13,
+            "prev": 10,
+            "epoch": 1,
+            "time": T + 2,
+        }
+    ]
+
+
+def test_a_level_is_found_by_its_number_and_keeps_its_text() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(11, 11, T + 1, [("7.6000", "5")], []))
+    exchange.run(100)
+    exchange.apply(depth(12, 12, T + 2, [("07.6", "0")], []))
+    exchange.run(100)
+    assert [data["bids"] for data in exchange.sent("S@depth")] == [[["7.60", "5"]], [["7.60", "0"]]]
+
+
+def test_a_level_that_came_back_to_what_it_was_is_left_out_but_the_ids_go_on() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(11, 11, T + 1, [("7.60", "5")], []), depth(12, 12, T + 2, [("7.60", "1")], []))
+    exchange.run(100)
+    [data] = exchange.sent("S@depth")
+    assert (data["bids"], data["asks"], data["first"], data["last"], data["prev"]) == ([], [], 11, 12, 10)
+
+
+def test_the_state_is_the_book_as_last_published_and_the_same_object_until_then() -> None:
+    exchange = _in_sync()
+    before = exchange.board.state(channel("S@depth"))
+    exchange.apply(depth(11, 11, T + 1, [("7.60", "0"), ("7.4", "1")], []))
+    assert exchange.board.state(channel("S@depth")) is before
+    assert exchange.state("S@depth")["bids"] == [["7.60", "1"], ["7.5", "2"]]
+    exchange.run(100)
+    state = exchange.state("S@depth")
+    assert (state["type"], state["first"], state["last"], state["prev"]) == ("snapshot", 11, 11, None)
+    assert state["bids"] == [["7.5", "2"], ["7.4", "1"]]
+
+
+def test_a_missing_update_silences_the_book_until_a_whole_one_comes() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(12, 12, T + 2, [("7.60", "9")], []))
+    assert exchange.state("S@depth") is None
+    assert exchange.state("S@depth5") is None
+    assert exchange.state("S@bookticker") is None
+    exchange.apply(depth(13, 14, T + 3, [("7.60", "8")], []))
+    assert exchange.run(200) == []
+    assert exchange.board.book_gaps == 1
+    exchange.apply(book(12, T + 4, [("7.60", "9")], [("8.1", "1")]))
+    exchange.run(100)
+    [data] = exchange.sent("S@depth")
+    assert (data["type"], data["last"], data["prev"], data["epoch"]) == ("snapshot", 14, None, 1)
+    assert (data["bids"], data["asks"]) == ([["7.60", "8"]], [["8.1", "1"]])
+    assert [data["last"] for data in exchange.sent("S@depth5")] == [14]
+
+
+def test_a_whole_book_too_old_to_join_what_waits_changes_nothing() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(15, 15, T + 5, [("7.60", "9")], []), book(13, T + 4, [("7.60", "3")], []))
+    assert exchange.run(200) == []
+    exchange.apply(book(14, T + 5, [("7.60", "4")], []))
+    exchange.run(100)
+    assert [(data["type"], data["last"], data["bids"]) for data in exchange.sent("S@depth")] == [
+        ("snapshot", 15, [["7.60", "9"]])
+    ]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_whole_book_may_fall_into_the_midst_of_a_depth_event(waits: bool) -> None:
+    exchange = Exchange("depth")
+    events = [book(7, T, [("7.6", "1")], []), depth(5, 10, T + 1, [("7.6", "2")], [])]
+    exchange.apply(*(reversed(events) if waits else events), depth(11, 11, T + 2, [], [("8", "1")]))
+    exchange.run(100)
+    [data] = exchange.sent("S@depth")
+    assert (data["last"], data["bids"], data["asks"]) == (11, [["7.6", "2"]], [["8", "1"]])
+    assert exchange.board.book_gaps == 0
+
+
+def test_an_overlap_that_follows_no_whole_book_is_a_gap() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(11, 12, T + 1, [], []), depth(12, 13, T + 2, [], []))
+    assert exchange.board.book_gaps == 1
+    assert exchange.state("S@depth") is None
+
+
+def test_what_is_not_newer_is_counted_and_ignored() -> None:
+    exchange = _in_sync()
+    exchange.apply(
+        depth(9, 10, T + 5, [("7.60", "9")], []),
+        depth(9, 9, T, [("7.60", "9")], []),
+        book(10, T + 5, [("7.60", "9")], []),
+        book(9, T, [("7.60", "9")], []),
+    )
+    assert exchange.run(200) == []
+    assert exchange.board.old_book_events == 4
+    assert exchange.board.restarted_books == 0
+
+
+def test_lower_ids_at_a_later_time_are_a_new_numbering() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(1, 1, T + 9, [("7.60", "4")], []))
+    assert exchange.state("S@depth") is None
+    exchange.apply(book(0, T + 9, [("7.5", "2")], []))
+    exchange.run(100)
+    exchange.apply(book(0, T + 20, [], [("8", "1")]))
+    exchange.run(100)
+    sent = exchange.sent("S@depth")
+    assert [(data["type"], data["last"], data["epoch"], data["bids"]) for data in sent] == [
+        ("snapshot", 1, 2, [["7.60", "4"], ["7.5", "2"]]),
+        ("snapshot", 0, 3, []),
+    ]
+    assert exchange.board.restarted_books == 2
+
+
+def test_a_newer_session_of_the_feed_starts_all_books_over_under_its_number() -> None:
+    exchange = _in_sync()
+    exchange.apply(Restart(1_234))
+    assert exchange.state("S@depth") is None
+    exchange.apply(book(1, T - 5, [("1", "1")], []), book(1, T, [("2", "1")], [], symbol="NEW"))
+    exchange.run(100)
+    assert exchange.sent("S@depth")[0]["epoch"] == 1_234
+    assert exchange.state("NEW@depth")["epoch"] == 1_234
+
+
+def test_best_prices_of_before_a_gap_are_not_given_out_after_it() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(12, 12, T + 2, [], []), book(12, T + 3, [("7.60", "1"), ("7.5", "2")], [("8", "3")]))
+    assert (exchange.state("S@depth"), exchange.state("S@depth5"), exchange.state("S@bookticker")) == (None,) * 3
+    exchange.run(100)
+    assert {data["last"] for data in exchange.sent("S@depth5") + exchange.sent("S@depth")} == {12}
+    assert [data["id"] for data in exchange.sent("S@bookticker")] == [12]
+
+
+def test_only_so_many_events_wait_for_a_whole_book() -> None:
+    held = Book(1)
+    for number in range(2_001, 4_001):
+        held.take_depth(depth(number, number, T + number, [("7", str(number))], []))
+    held.take_book(book(2_999, T, [], []))
+    assert not held.in_sync
+    held.take_book(book(3_000, T + 1, [], []))
+    assert (held.in_sync, held.id, held.bids.best(1)) == (True, 4_000, [("7", "4000")])
+
+
+def test_the_checksum_is_that_of_okx() -> None:
+    bids = [("50000.5", "1.20000000"), ("50000.0", "0.05000000")]
+    assert checksum(bids, [("50001.0", "2.00000000")]) == 573863928
+    assert checksum([], []) == 0
+    deep = [(str(price), "1") for price in range(100, 60, -1)]
+    assert checksum(deep, []) == checksum(deep[:25], [])
+
+
+def test_the_checksum_is_signed() -> None:
+    assert min(checksum([("1", str(qty))], []) for qty in range(1, 9)) < 0
+
+
+def test_a_checksum_counts_the_book_after_the_message() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(11, 11, T + 1, [("7.60", "5")], [("8", "0")]))
+    [update] = [p for p in exchange.run(100) if p.channel == channel("S@depth")]
+    assert update.checksum is not None
+    expected = checksum([("7.60", "5"), ("7.5", "2")], [])
+    assert update.checksum() == expected
+    exchange.apply(depth(12, 12, T + 2, [("7.60", "6")], []))
+    assert update.checksum() == expected
+
+
+def test_best_levels_are_sent_whole_when_one_of_them_changed() -> None:
+    exchange = Exchange("depth5")
+    bids: list[Level] = [(str(price), "1") for price in range(90, 100)]
+    exchange.apply(book(1, T, bids, []))
+    exchange.run(100)
+    exchange.apply(depth(2, 2, T + 1, [("94", "7")], []))
+    exchange.run(100)
+    assert [data["last"] for data in exchange.sent("S@depth5")] == [1]
+    exchange.apply(depth(3, 3, T + 2, [("97", "0")], []))
+    exchange.run(100)
+    assert exchange.sent("S@depth5")[1] == exchange.state("S@depth5")
+    assert exchange.state("S@depth5") == {
+        "bids": [["99", "1"], ["98", "1"], ["96", "1"], ["95", "1"], ["94", "7"]],
+        "asks": [],
+        "last": 3,
+        "epoch": 1,
+        "time": T + 2,
+    }
+
+
+def test_the_best_bid_and_ask_are_sent_every_50_ms_when_they_changed() -> None:
+    exchange = Exchange("bookticker")
+    exchange.apply(book(1, T, [("7", "1")], [("8", "2")]))
+    exchange.tick()
+    exchange.apply(depth(2, 2, T + 1, [("6", "1")], []))
+    exchange.tick()
+    exchange.apply(depth(3, 3, T + 2, [], [("8", "0")]))
+    exchange.tick()
+    assert exchange.sent("S@bookticker") == [
+        {"bid": "7", "bidQty": "1", "ask": "8", "askQty": "2", "id": 1, "time": T},
+        {"bid": "7", "bidQty": "1", "ask": None, "askQty": None, "id": 3, "time": T + 2},
+    ]
+    assert [now_ms for now_ms, _ in exchange.published] == [50, 150]
+    assert exchange.state("S@bookticker") == of("S@bookticker", [exchange.published[-1][1]])[0]
