@@ -143,12 +143,17 @@ class ApiChannel(HTTPChannel):
     """A connection. Its timer is not restarted by every byte, as Twisted's is."""
 
     requestFactory: Any = ApiRequest
+    factory: "Api"
     transport: Any
 
     def __init__(self) -> None:
         super().__init__()
         self._idle = False
         self._abort: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.factory.connected += 1
 
     def dataReceived(self, data: bytes) -> None:
         if self._idle:
@@ -171,9 +176,8 @@ class ApiChannel(HTTPChannel):
         self.setTimeout(_IDLE_S if self.persistent else _REQUEST_S)
 
     def timeoutConnection(self) -> None:
-        factory: Api = self.factory
         if self.requests and not self.requests[0].startedWriting:
-            factory.late += 1
+            self.factory.late += 1
             self.transport.write(_LATE)
         self.loseConnection()
         self._abort = self.callLater(_ABORT_S, self.transport.abortConnection)
@@ -181,6 +185,7 @@ class ApiChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
+        self.factory.connected -= 1
         super().connectionLost(reason)
 
 
@@ -212,6 +217,7 @@ class Api(HTTPFactory):
         self._desk = desk
         self._metrics = metrics
         self._ready = ready
+        self.connected = 0
         self.requests = 0
         self.late = 0
         self.faults = 0
