@@ -65,13 +65,10 @@ class PushLine(Protocol):
             return
         answers: list[bytes] = []
         *ends, rest = data.split(b"\n")
-        for end in ends:
-            if self._closing:
-                break
+        for end in ends:  # once it is closing, they come to nothing
             self._add(end)
             self._end_line(answers)
-        else:
-            self._add(rest)
+        self._add(rest)
         self._write(answers)
         self._set_timer()
 
@@ -133,6 +130,7 @@ class PushLine(Protocol):
         return encode(refusal(MalformedPush(msg, PushCode.TOO_LARGE)))
 
     def _refuse_http(self) -> None:
+        self._first = False
         self.factory.browsers += 1
         self._close()
 
