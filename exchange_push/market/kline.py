@@ -223,7 +223,7 @@ class KlineFeed:
         _add(closed.bars, market, bar)
         close = closed.bars[market].close
         self._publish_again(market, closed, before, publications)
-        if close != old_close or new:
+        if close != old_close:
             # The empty candles behind repeat its close, up to the next with trades or, all empty, the running one.
             for later in self._held.values():
                 if later.start > closed.start:

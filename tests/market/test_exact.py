@@ -22,7 +22,7 @@ def test_a_tie_goes_to_the_even_digit_and_just_beside_it_does_not() -> None:
         "0.000",
         "0.002",
     )
-    above = Decimal("0.0005" + "0" * 86 + "1")
+    above = Decimal("0.0005" + "0" * 120 + "1")
     assert ratio(above, Decimal(1), step) == "0.001"
     assert rounded(Decimal("-0.0004"), step) == "0.000"
 

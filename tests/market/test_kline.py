@@ -264,6 +264,24 @@ def test_a_jump_of_market_time_makes_no_empty_candles_but_a_shorter_one_does() -
     assert exchange.state("S@kline_1s")["start"] == T + 3_000_000
 
 
+def test_a_candle_that_market_time_reached_is_made_though_it_jumps_from_there() -> None:
+    exchange = Exchange("kline_1s")
+    exchange.apply(trade(1, "7", "1", T), book(1, T + 1_000, [], [], symbol="OTHER"), trade(2, "8", "1", T + 2_000_000))
+    exchange.tick()
+    closed = [data for data in exchange.sent("S@kline_1s") if data["closed"]]
+    assert [(data["start"] - T, data["count"]) for data in closed] == [(0, 1), (1_000, 0)]
+
+
+def test_nothing_of_before_a_jump_is_corrected_after_it() -> None:
+    exchange = Exchange("kline_1s")
+    exchange.apply(trade(1, "7", "1", T), trade(2, "8", "1", T + 2_000_000))
+    exchange.tick()
+    exchange.apply(trade(3, "9", "1", T + 5))
+    exchange.run(500)
+    assert [data["rev"] for data in exchange.sent("S@kline_1s") if data["closed"]] == [0]
+    assert exchange.board.late_trades_dropped == 1
+
+
 def test_a_late_trade_corrects_its_candle_and_the_empty_ones_behind_it() -> None:
     exchange = Exchange("kline_1s", "kline_1m")
     exchange.apply(trade(1, "7", "1", T), trade(2, "8", "1", T + 3_000), trade(3, "8", "1", T + 5_000))
@@ -377,6 +395,26 @@ def test_a_gap_that_is_told_late_takes_back_that_a_candle_was_complete() -> None
         (1, False, 1),
         (3, False, 0),
     ]
+
+
+def test_a_candle_is_taken_back_once_however_many_gaps_touch_it() -> None:
+    exchange = Exchange("kline_1s")
+    exchange.apply(trade(1, "7", "1", T))
+    exchange.run(1_300)
+    for number in (1, 2):
+        exchange.apply(Gap(1), book(number, T + number, [], [], symbol="OTHER"))
+        exchange.tick()
+    assert [(d["complete"], d["rev"]) for d in exchange.sent("S@kline_1s") if d["closed"]] == [(True, 0), (False, 1)]
+
+
+def test_an_empty_candle_taken_back_still_has_the_close_of_long_ago() -> None:
+    exchange = Exchange("kline_1s")
+    exchange.apply(trade(1, "7", "1", T), book(1, T + 100_000, [], [], symbol="OTHER"))
+    exchange.run(2_300)
+    exchange.apply(Gap(1), book(2, T + 100_100, [], [], symbol="OTHER"))
+    exchange.tick()
+    [again] = [data for data in exchange.sent("S@kline_1s") if data["rev"]]
+    assert (again["close"], again["count"], again["complete"], again["start"]) == ("7", 0, False, T + 100_000)
 
 
 def test_the_state_is_the_running_candle_and_the_same_object_until_it_changes() -> None:

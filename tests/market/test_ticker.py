@@ -223,6 +223,24 @@ def test_the_array_of_all_has_those_whose_figures_changed_and_its_state_has_all(
     assert {data["closeTime"] for data in exchange.state("*@ticker")} == {T + 3_000}
 
 
+def test_a_change_deep_in_the_book_is_none_of_the_ticker() -> None:
+    exchange = Exchange("*@ticker")
+    exchange.apply(trade(1, "7", "1", T), book(1, T + 1_000, [("6", "1"), ("5", "1")], []))
+    exchange.run(1_000)
+    exchange.apply(depth(2, 2, T + 2_000, [("5", "2")], []))
+    exchange.run(1_000)
+    assert len(exchange.sent("*@ticker")) == 1
+
+
+def test_the_array_has_all_when_the_day_is_complete() -> None:
+    exchange = Exchange("*@ticker")
+    exchange.apply(book(1, T, [], []), trade(1, "7", "1", T + HOUR), trade(1, "9", "1", T + HOUR, symbol="Q"))
+    for time in (T + DAY - 1_000, T + DAY, T + DAY + 1_000):
+        exchange.apply(book(time, time, [], [], symbol="OTHER"))
+        exchange.run(1_000)
+    assert [[data["complete"] for data in array] for array in exchange.sent("*@ticker")] == [[False] * 2, [True] * 2]
+
+
 def test_the_state_is_the_last_ticker_sent_whether_or_not_the_book_moved_since() -> None:
     watched, unwatched = Exchange("ticker"), Exchange("ticker", wanted=lambda channel: False)
     for exchange in (watched, unwatched):
