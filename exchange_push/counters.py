@@ -1,7 +1,6 @@
 """What /metrics shows of a running server: a row a number, read from who counts it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.front import Front
@@ -14,33 +13,11 @@ from exchange_push.intake.udp import FeedService
 from exchange_push.market.board import Board
 from exchange_push.metrics import Metrics
 from exchange_push.pubsub.hub import Hub
-from exchange_push.wire.sequence import Line
-
-_FEED = {
-    "packets": "Packets of the feed that were read, heartbeats too",
-    "events": "Events of the feed that were new, whatever became of them",
-    "heartbeats": "Heartbeats of the feed",
-    "malformed": "Datagrams that are no packet",
-    "truncated": "Datagrams longer than a packet may be",
-    "malformed_events": "Events inside good packets that could not be read",
-    "unknown_events": "Events of a type that we do not know: the engine is ahead of us",
-    "extended_events": "Events with more fields than we know: the engine is ahead of us",
-    "duplicates": "Events that had come before",
-    "reordered": "Packets that came after a later one and were put in order",
-    "gaps": "Gaps that were passed",
-    "lost_events": "Events lost in those gaps",
-    "restarts": "Newer sessions of the engine",
-    "old_session": "Packets of an older session",
-    "jumps": "Sessions adopted although older, after 10 s without another",
-    "errors": "Datagrams that failed inside",
-    "kernel_dropped": "Datagrams that the kernel dropped because its buffer was full",
-}
-
+from exchange_push.wire.sequence import COUNTERS
 
 def feed_counters(metrics: Metrics, feed: FeedService) -> None:
-    for field in fields(Line):
-        if field.name in _FEED:
-            metrics.add(f"feed_{field.name}", _FEED[field.name], "counter", _by_line(feed, field.name), ("line",))
+    for name, documentation in COUNTERS.items():
+        metrics.add(f"feed_{name}", documentation, "counter", _by_line(feed, name), ("line",))
     metrics.add("feed_silent_seconds", "Since the last packet; -1: none yet", "gauge", lambda: _silent_s(feed))
 
 

@@ -36,17 +36,18 @@ class Listener(Service):
         super().startService()
 
     def _bind(self) -> None:
+        """Raises ConfigError; every kind of endpoint binds before `listen` returns."""
         if self.port is None:
+            failures: list[Failure] = []
             bound: Deferred[IListeningPort] = self._server.listen(self._factory)
-            bound.addCallbacks(self._bound, self._failed)
+            bound.addCallbacks(self._bound, failures.append)
+            if failures:
+                reason = getattr(failures[0].value, "socketError", failures[0].value)
+                raise ConfigError(f"{self.name}: cannot listen on {self._endpoint}: {reason}")
 
     def _bound(self, port: IListeningPort) -> None:
         self.port = port
         log.info("{name} listens on {address}", name=self.name, address=port.getHost())
-
-    def _failed(self, failure: Failure) -> None:
-        reason = getattr(failure.value, "socketError", failure.value)
-        raise ConfigError(f"{self.name}: cannot listen on {self._endpoint}: {reason}")
 
     def stopService(self) -> Deferred[Any]:
         super().stopService()

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
+from twisted.python.url import URL
 
 from exchange_push import catalog
 from exchange_push.config import Config, load
@@ -98,6 +99,9 @@ def check(config: Config) -> None:
             raise ConfigError(f"{key}: {endpoint} is no endpoint: {error}; expected one like tcp:6790") from None
     for address in config.feed.listen:
         parse_feed(address)
+    url = URL.fromText(config.auth.url)
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigError(f"auth.url: found {quoted(config.auth.url)}, expected http://HOST:PORT/PATH or https://…")
     taken = {kind.name for kind in (*catalog.COMPUTED, *catalog.PUSHED)} | catalog.ALIASES.keys()
     for name in config.channels.public + config.channels.private:
         if name in taken:
@@ -105,5 +109,5 @@ def check(config: Config) -> None:
 
 
 def exit_with(line: str) -> NoReturn:
-    print(f"exchange-push: {line}", file=sys.stderr)
+    print(f"exchange-push: {line}", file=sys.__stderr__)  # twistd has made sys.stderr a log by the time ports are bound
     raise SystemExit(1)

@@ -58,6 +58,7 @@ class ExchangePush(MultiService):
         self._reactor = reactor
         self._now_ms = now_ms
         self.pidfile: str | None = None
+        self.in_background = False
 
         self.board = Board(
             catalog.COMPUTED,
@@ -223,6 +224,8 @@ class ExchangePush(MultiService):
         except ConfigError as error:
             if self.pidfile:
                 Path(self.pidfile).unlink(missing_ok=True)
+            if self.in_background:
+                log.critical("{error}", error=error)
             exit_with(str(error))
 
     async def _farewell(self) -> None:
@@ -318,7 +321,9 @@ def makeService(options: Options) -> ExchangePush:
         server = ExchangePush(options.config, reactor, monotonic_ms, demo=bool(options["demo"]))
     except ConfigError as error:
         exit_with(str(error))
-    server.pidfile = dict(options.parent or ()).get("pidfile")
+    twistd = dict(options.parent or ())  # twist has neither
+    server.pidfile = twistd.get("pidfile")
+    server.in_background = not twistd.get("nodaemon", True)
     reactor.callWhenRunning(_stop_cleanly, reactor)
     return server
 

@@ -217,6 +217,10 @@ class ClientProtocol(WebSocketServerProtocol):
         # Whoever began: a client that does not read would keep the connection for ever.
         self._abort_later()
 
+    def dropConnection(self, abort: bool = False) -> None:
+        # Autobahn resets the connection of a client that has answered our close: that would look like a fault to it.
+        super().dropConnection(abort and not self.wasClean)
+
     def _abort_later(self) -> None:
         if self._abort is None and self.transport is not None:
             self._abort = self.factory.clock.callLater(_ABORT_S, self._abort_now)

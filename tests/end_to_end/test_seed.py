@@ -16,7 +16,9 @@ CURL = rb"""{
      "c": "ex:1001@balance",
      "d": "{\"event\":\"@balance\",\"data\":{\"uid\":1001,\"balance\":[{\"currency\":\" BTC\",\"available\":100,\"unavailable\":100}]}}"
 }"""
-RECEIVED = rb'{"event":"@balance","data":{"uid":1001,"balance":[{"currency":" BTC","available":100,"unavailable":100}]}}'
+RECEIVED = (
+    rb'{"event":"@balance","data":{"uid":1001,"balance":[{"currency":" BTC","available":100,"unavailable":100}]}}'
+)
 
 
 @pytest_twisted.ensureDeferred
@@ -137,7 +139,9 @@ async def test_a_line_of_two_mebibytes_is_refused_and_the_next_one_taken(start: 
     running = start()
     client = await running.client("@balance", token="***")
     line = await running.raw("lines")
-    line.transport.write(b'{"c":"ex:1001@balance","d":"' + b"x" * (2 << 20) + b'"}\n' + b'{"c":"1001@balance","d":"ok"}\n')
+    line.transport.write(
+        b'{"c":"ex:1001@balance","d":"' + b"x" * (2 << 20) + b'"}\n' + b'{"c":"1001@balance","d":"ok"}\n'
+    )
     await line.until(lambda: line.data.count(b"\n") == 2)
     first, second = map(json.loads, line.data.splitlines())
 
