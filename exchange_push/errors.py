@@ -122,6 +122,6 @@ _QUOTED_CHARS = 64  # enough to find one's own mistake, too little to fill a log
 def quoted(found: object) -> str:
     """What a peer sent, fit for one line of a log or an answer: escaped, ASCII and short."""
     if isinstance(found, str) and len(found) > _QUOTED_CHARS:
-        return f"{ascii(found[:_QUOTED_CHARS])}… ({len(found)} characters)"
+        return f"{found[:_QUOTED_CHARS]!a}… ({len(found)} characters)"
     text = ascii(found)
     return text if len(text) <= 2 * _QUOTED_CHARS else text[: 2 * _QUOTED_CHARS] + "…"
