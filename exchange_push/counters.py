@@ -15,6 +15,7 @@ from exchange_push.metrics import Metrics
 from exchange_push.pubsub.hub import Hub
 from exchange_push.wire.sequence import COUNTERS
 
+
 def feed_counters(metrics: Metrics, feed: FeedService) -> None:
     for name, documentation in COUNTERS.items():
         metrics.add(f"feed_{name}", documentation, "counter", _by_line(feed, name), ("line",))
