@@ -24,8 +24,8 @@ _CASES["quick"] = ([cases for cases in _CASES["core"][0] if cases != "9.*"], 247
 def serve() -> None:
     """Listen, print the port, and echo until standard input ends."""
     from twisted.internet import reactor as imported
-    from twisted.internet.stdio import StandardIO
     from twisted.internet.protocol import Protocol
+    from twisted.internet.stdio import StandardIO
 
     from exchange_push.edge.front import Front
     from exchange_push.edge.pages import public_site

@@ -1,4 +1,4 @@
-"""A whole server in this process, on ports that the kernel picks, with a feed to speak and an auth service to answer."""
+"""A whole server in this process, on ports that the kernel picks, with a feed and an auth service."""
 
 from collections.abc import Callable
 from typing import Any
