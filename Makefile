@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check conformance bench clean
+.PHONY: demo test check wheel conformance bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/exchange-push --demo
@@ -11,12 +11,23 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -q
 
-# What CI runs: lint, types, then the tests (import rules among them).
+# What CI runs: lint, types, a wheel that works, then the tests (import rules among them).
 check: $(VENV)/.checked
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(MAKE) wheel
 	$(MAKE) test
+
+# A wheel, installed and tried in another folder: a checkout on sys.path would prove nothing.
+wheel: $(BIN)/python
+	rm -rf build
+	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel .
+	$(BIN)/python -m venv build/venv
+	build/venv/bin/python -m pip install -q build/wheel/*.whl
+	cd / && for command in "twistd -n exchange-push" "twist exchange-push" exchange-push; do \
+		$(CURDIR)/build/venv/bin/$$command --check-config || exit 1; \
+	done
 
 conformance: $(VENV)/.installed
 	$(BIN)/python -m tests.conformance.run
