@@ -64,9 +64,10 @@ class FrontProtocol(Protocol):
         self._deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        handle = getattr(self.transport, "getHandle", lambda: None)()
-        if hasattr(handle, "setsockopt"):
-            self.factory.bound_send_buffer(handle, _SEND_BUFFER_BYTES)
+        wire = self.transport
+        while hasattr(wire, "transport"):  # TLS and PROXY headers are layers over the socket
+            wire = wire.transport
+        self.factory.bound_send_buffer(getattr(wire, "getHandle", lambda: None)(), _SEND_BUFFER_BYTES)
         self._deadline = self.factory.clock.callLater(_HEAD_S, self._too_late)
 
     def dataReceived(self, data: bytes) -> None:
