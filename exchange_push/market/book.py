@@ -20,6 +20,11 @@ from exchange_push.market.exact import is_zero
 _WAITING_EVENTS = 1_000  # a whole book is due within seconds; an engine makes some hundred updates in one
 _CHECKSUM_LEVELS = 25
 
+# An id at or below the one held is news of a restarted engine only where it is later by more than this. Less is the
+# usual meeting of two roads: a whole book carries the time of the last match, or of its request, and the depth events
+# that it already holds left the engine some 100 ms after that.
+_RESTART_MS = 10_000
+
 
 class Quote(NamedTuple):
     """Best bid and ask; an empty side is None."""
@@ -46,7 +51,8 @@ class Side:
 
     def load(self, levels: Iterable[Level]) -> None:
         """Start over with these levels; nothing counts as changed."""
-        self._levels = {Decimal(level[0]): level for level in levels if not is_zero(level[1])}
+        last = {Decimal(level[0]): level for level in levels}
+        self._levels = {price: level for price, level in last.items() if not is_zero(level[1])}
         self._prices = sorted(self._levels)
         self._changed = {}
 
@@ -67,12 +73,18 @@ class Side:
             insort(self._prices, price)
 
     def replace(self, levels: list[Level]) -> None:
-        """Change into these levels, touching only what differs."""
+        """Change into these levels, touching only what differs. Of a price given twice the last counts, as in `load`."""
         held = set(self._levels.values())
         given = set(levels)
         added = [level for level in levels if level not in held]
         prices = {Decimal(level[0]) for level in added}
-        gone = [price for price, level in self._levels.items() if level not in given and price not in prices]
+        gone = []
+        for price, level in self._levels.items():
+            if level not in given:
+                if price not in prices:
+                    gone.append(price)
+            elif price in prices:
+                return self.replace(list({Decimal(level[0]): level for level in levels}.values()))
         for price in gone:
             self.set((self._levels[price][0], "0"))
         for level in added:
@@ -147,7 +159,7 @@ class Book:
         """A whole book as of its id."""
         self.heard = True
         if self._numbered and event.id <= self.id:
-            if event.id < self.id and event.time > self.time:
+            if event.id < self.id and event.time - self.time > _RESTART_MS:
                 self._restart_ids()
             elif self.in_sync or event.id < self.id:
                 self.old_events += 1
@@ -166,7 +178,7 @@ class Book:
     def take_depth(self, event: DepthChange) -> None:
         """Changed levels; waits where the book is out of sync."""
         if self._numbered and event.last <= self.id:
-            if event.last == self.id or event.time <= self.time:
+            if event.last == self.id or event.time - self.time <= _RESTART_MS:
                 self.old_events += 1
                 return
             self._restart_ids()

@@ -46,7 +46,7 @@ class Engine:
 
     def restart(self) -> None:
         self.id -= 1_000  # below all that were, and never reaching them: an id means one book
-        self.time += 1_000
+        self.time += 20_000  # more than an old book may be late
         self.bids, self.asks = {}, {}
         self._note()
 
@@ -159,6 +159,17 @@ def test_an_engine_that_sends_only_whole_books_gives_exact_differences(books: li
             client.take(publication)
         assert client.bids == levels
         assert client.last == number * 100
+
+
+@given(st.lists(_bids, min_size=2, max_size=6))
+def test_of_a_price_that_a_whole_book_has_twice_the_last_counts(books: list[list[Level]]) -> None:
+    exchange, client = Exchange("depth"), Client()
+    for number, levels in enumerate(books):
+        exchange.apply(book(number, T + number, levels, []))
+        for publication in exchange.run(100):
+            client.take(publication)
+        last = {Decimal(price): Decimal(qty) for price, qty in levels}
+        assert client.numbers()[0] == {price: qty for price, qty in last.items() if qty}
 
 
 @given(_bids, st.lists(_bids, max_size=5))
@@ -289,13 +300,13 @@ def test_what_is_not_newer_is_counted_and_ignored() -> None:
     assert exchange.board.restarted_books == 0
 
 
-def test_lower_ids_at_a_later_time_are_a_new_numbering() -> None:
+def test_lower_ids_at_a_much_later_time_are_a_new_numbering() -> None:
     exchange = _in_sync()
-    exchange.apply(depth(1, 1, T + 9, [("7.60", "4")], []))
+    exchange.apply(depth(1, 1, T + 10_002, [("7.60", "4")], []))
     assert exchange.state("S@depth") is None
-    exchange.apply(book(0, T + 9, [("7.5", "2")], []))
+    exchange.apply(book(0, T + 10_002, [("7.5", "2")], []))
     exchange.run(100)
-    exchange.apply(book(0, T + 20, [], [("8", "1")]))
+    exchange.apply(book(0, T + 30_000, [], [("8", "1")]))
     exchange.run(100)
     sent = exchange.sent("S@depth")
     assert [(data["type"], data["last"], data["epoch"], data["bids"]) for data in sent] == [
@@ -303,6 +314,25 @@ def test_lower_ids_at_a_later_time_are_a_new_numbering() -> None:
         ("snapshot", 0, 3, []),
     ]
     assert exchange.board.restarted_books == 2
+
+
+def test_depth_events_that_a_book_holds_already_are_old_though_they_left_the_engine_after_its_time() -> None:
+    exchange = Exchange("depth")
+    exchange.apply(book(100, T, [("7", "1")], []), depth(90, 98, T + 60, [("7", "9")], []))
+    exchange.apply(depth(99, 101, T + 160, [("7", "2")], []))
+    exchange.run(100)
+    assert [(data["last"], data["bids"]) for data in exchange.sent("S@depth")] == [(101, [["7", "2"]])]
+    assert (exchange.board.restarted_books, exchange.board.old_book_events) == (0, 1)
+
+
+def test_a_whole_book_that_comes_late_changes_nothing_though_it_carries_a_later_time() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(11, 20, T + 100, [("7.60", "4")], []), book(15, T + 5_000, [("7.60", "9")], []))
+    exchange.apply(depth(21, 21, T + 200, [("7.5", "3")], []))
+    exchange.run(100)
+    [update] = exchange.sent("S@depth")
+    assert (update["type"], update["last"], update["bids"]) == ("update", 21, [["7.60", "4"], ["7.5", "3"]])
+    assert (exchange.board.restarted_books, exchange.board.book_gaps) == (0, 0)
 
 
 def test_a_newer_session_of_the_feed_starts_all_books_over_under_its_number() -> None:
