@@ -10,6 +10,7 @@ from exchange_push.intake.gate import Gate
 from exchange_push.intake.http import Api
 from exchange_push.intake.line import PushLines
 from exchange_push.intake.udp import FeedService
+from exchange_push.intake.websocket import PushFactory
 from exchange_push.market.board import Board
 from exchange_push.metrics import Metrics
 from exchange_push.pubsub.hub import Hub
@@ -76,16 +77,31 @@ def client_counters(metrics: Metrics, hub: Hub, clients: ClientFactory, front: F
     metrics.add("auth_retried", "Calls sent again", "counter", lambda: auth.retried)
     metrics.add("auth_refused", "Logins refused", "counter", lambda: auth.refused)
     metrics.add("auth_unavailable", "Logins that the auth service did not answer", "counter", lambda: auth.unavailable)
+    metrics.add("auth_waiting", "Logins that wait for a call to end", "gauge", lambda: auth.waiting)
     metrics.add("auth_in_flight", "Calls to the auth service under way", "gauge", lambda: auth.in_flight)
 
 
-def intake_counters(metrics: Metrics, desk: Desk, gate: Gate, api: Api, lines: PushLines) -> None:
+def intake_counters(metrics: Metrics, desk: Desk, gate: Gate, api: Api, lines: PushLines, pushes: PushFactory) -> None:
     metrics.add("pushes", "Internal pushes taken", "counter", lambda: desk.pushes)
     metrics.add("push_repeats", "Pushes whose key had come before", "counter", lambda: desk.repeats)
     metrics.add("push_refused", "Internal requests refused", "counter", lambda: desk.refused)
     metrics.add("push_faults", "Internal requests that failed inside", "counter", lambda: desk.faults)
+    metrics.add("sends", "Messages sent to one connection", "counter", lambda: desk.sends)
+    metrics.add("calls", "Calls on a connection carried out", "counter", lambda: desk.calls)
     metrics.add("pushed_events", "Events taken by HTTP and lines", "counter", lambda: desk.events)
     metrics.add("api_requests", "Requests to the internal API", "counter", lambda: api.requests)
+    metrics.add("api_connections", "Connections to the internal API", "gauge", lambda: api.connected)
+    metrics.add("api_late", "Requests that did not come in time", "counter", lambda: api.late)
+    metrics.add("api_faults", "Requests that failed inside", "counter", lambda: api.faults)
+    metrics.add("push_websockets", "Connections to the internal WebSocket", "gauge", lambda: len(pushes.connected))
+    metrics.add("push_messages", "Messages of the internal WebSocket", "counter", lambda: pushes.messages)
+    metrics.add("push_message_faults", "Messages that failed inside", "counter", lambda: pushes.faults)
+    metrics.add("line_connections", "Connections to the push line", "gauge", lambda: len(lines.connected))
     metrics.add("push_lines", "Lines taken", "counter", lambda: lines.lines)
     metrics.add("push_lines_too_long", "Lines too long", "counter", lambda: lines.too_long)
+    metrics.add("push_lines_unended", "Connections closed for a line without end", "counter", lambda: lines.unended)
+    metrics.add("push_lines_strange", "Lines sent without the secret", "counter", lambda: lines.strange)
+    metrics.add(
+        "push_lines_browsers", "Connections that spoke HTTP to the push line", "counter", lambda: lines.browsers
+    )
     metrics.add("not_authorised", "Internal requests turned away", "counter", lambda: gate.refused)

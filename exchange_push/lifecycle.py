@@ -16,6 +16,7 @@ from exchange_push.errors import ConfigError
 log = Logger()
 
 _BACKLOG: Final = 4096  # Twisted's 50 lets a storm of reconnects starve
+_WITH_BACKLOG: Final = ("tcp", "tcp6", "ssl")
 
 
 class Listener(Service):
@@ -56,8 +57,14 @@ class Listener(Service):
 
 
 def _with_backlog(endpoint: str) -> str:
-    kind = endpoint.partition(":")[0]
-    return f"{endpoint}:backlog={_BACKLOG}" if kind in ("tcp", "ssl") and ":backlog=" not in endpoint else endpoint
+    kind, *options = endpoint.removeprefix("haproxy:").split(":")
+    # Options without a name stand by their place; the backlog would then be given twice.
+    named = all("=" in option for option in options[1:])
+    return (
+        f"{endpoint}:backlog={_BACKLOG}"
+        if kind in _WITH_BACKLOG and named and ":backlog=" not in endpoint
+        else endpoint
+    )
 
 
 class Ticks(Service):

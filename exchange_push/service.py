@@ -131,7 +131,8 @@ class ExchangePush(MultiService):
             ready=self._missing,
             publish_path=config.api.publish_path,
         )
-        front = Front(reactor, web=self.api, websocket=PushFactory(reactor, self.desk, self.gate), bodies=True)
+        self.pushes = PushFactory(reactor, self.desk, self.gate)
+        front = Front(reactor, web=self.api, websocket=self.pushes, bodies=True)
         Listener("lines", reactor, config.lines.listen, self.lines).setServiceParent(self)
         Listener("api", reactor, config.api.listen, front).setServiceParent(self)
 
@@ -155,7 +156,7 @@ class ExchangePush(MultiService):
         feed_counters(self.metrics, self.feed)
         market_counters(self.metrics, self.board)
         client_counters(self.metrics, self.hub, self.clients, self.front, self.auth)
-        intake_counters(self.metrics, self.desk, self.gate, self.api, self.lines)
+        intake_counters(self.metrics, self.desk, self.gate, self.api, self.lines, self.pushes)
         self.metrics.add("tick_faults", "Ticks that failed inside", "counter", lambda: self.ticks.faults)
 
     def _add_demo(self) -> None:
@@ -222,14 +223,21 @@ class ExchangePush(MultiService):
         try:
             start()
         except ConfigError as error:
+            if self.in_background:
+                # twistd tells it to the terminal, which waits for an exception or a success and for nothing else.
+                log.critical("{error}", error=error)
+                raise
             if self.pidfile:
                 Path(self.pidfile).unlink(missing_ok=True)
-            if self.in_background:
-                log.critical("{error}", error=error)
             exit_with(str(error))
 
     async def _farewell(self) -> None:
-        """Tell all clients, close them with 1001, and wait until they are gone."""
+        """Tell all who are connected, close them with 1001, and wait until they are gone."""
+        self.clients.stopping = True
+        for pusher in list(self.pushes.connected):
+            pusher.close(CloseCode.GOING_AWAY, "server stopping")
+        for line in list(self.lines.connected):
+            line.leave()
         sessions = list(self.hub.sessions.values())
         system = self.registry.kind(Owner.NOBODY, "system")
         assert system is not None
@@ -241,7 +249,8 @@ class ExchangePush(MultiService):
             if spread_s:
                 await deferLater(self._reactor, spread_s / _FAREWELL_STEPS)
         ends_s = self._reactor.seconds() + _GONE_S
-        while self.clients.connected and self._reactor.seconds() < ends_s:
+        callers = (self.clients.connected, self.pushes.connected, self.lines.connected)
+        while any(callers) and self._reactor.seconds() < ends_s:
             await deferLater(self._reactor, 0.05)
 
     def stopService(self) -> Deferred[Any]:

@@ -261,6 +261,8 @@ class ClientFactory(WebSocketServerFactory):
         self.subprotocols = subprotocols
         self.turn = Turn(clock)
         self.connected: dict[ClientProtocol, None] = {}
+        self.stopping = False
+        """Whoever comes now is told to go: its handshake began before the port was closed."""
         self._of_address: dict[str, int] = {}
         self.handshakes = 0
         self.faults = 0
@@ -286,6 +288,8 @@ class ClientFactory(WebSocketServerFactory):
         self.connected[protocol] = None
         if key is not None:
             self._of_address[key] = self._of_address.get(key, 0) + 1
+        if self.stopping:
+            return CloseCode.GOING_AWAY, "server stopping"
         most = self.options.max_per_address
         if most and key is not None and self._of_address[key] > most:
             return CloseCode.TOO_MANY_CONNECTIONS, f"too many connections, expected at most {most} of an address"

@@ -25,7 +25,7 @@ from exchange_push.intake.gate import Gate
 from exchange_push.wire.push import Answer, Auth, Request, decode_line, encode, refusal
 
 LINE_BYTES: Final = 1 << 20
-_IDLE_S: Final = 30.0  # for the rest of a line
+_LINE_S: Final = 30.0  # for a line from its first byte to its end, and for the secret
 _LATE_S: Final = 1.0  # of silence in a line that is too long; with its end, the answer can tell how long it was
 _STRANGE_LINES: Final = 3  # before a peer without the secret is sent away
 _ABORT_S: Final = 3.0  # for a peer that does not take its last answers
@@ -49,11 +49,15 @@ class PushLine(Protocol):
         self._strange_lines = 0
         self._closing = False
         self._paused = False
+        self._ends_s: float | None = None  # when the line that has begun, or the secret, must be there
         self._timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         self.factory.connected[self] = None
         self._admitted = self.factory.gate.open
+        if not self._admitted:
+            self._give_time()
+            self._set_timer()
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self, True)
@@ -73,6 +77,8 @@ class PushLine(Protocol):
         self._set_timer()
 
     def _add(self, piece: bytes) -> None:
+        if piece and self._ends_s is None:
+            self._give_time()
         fitted = not self._too_long
         self._line_bytes += len(piece)
         if not self._too_long:
@@ -92,6 +98,8 @@ class PushLine(Protocol):
         line, size, told = bytes(self._line).removesuffix(b"\r"), self._line_bytes, self._told
         too_long = self._too_long or len(line) > self.factory.limit_bytes
         self._line, self._line_bytes, self._told = bytearray(), 0, False
+        if self._admitted:
+            self._ends_s = None
         if self._closing:
             return
         if too_long:
@@ -110,6 +118,7 @@ class PushLine(Protocol):
         if isinstance(requests, Auth):
             if self.factory.gate.knows(requests.secret):
                 self._admitted = True
+                self._ends_s = None
                 return Answer(None, {"s": True}, requests.id)
             return self._strange("wrong secret", requests)
         if not self._admitted:
@@ -142,24 +151,36 @@ class PushLine(Protocol):
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 
+    def leave(self) -> None:
+        """The server is stopping: what was answered still arrives, no more lines are taken."""
+        if not self._closing:
+            self._close()
+            self._write([])
+            self._set_timer()
+
     def _close(self) -> None:
         """Close as soon as the answers so far are written."""
         self._closing = True
 
     # -- what waits
 
+    def _give_time(self) -> None:
+        self._ends_s = self.factory.clock.seconds() + self.factory.line_s
+
     def _set_timer(self) -> None:
-        """A line that has begun must go on; one that is too long is answered soon; a closing one ends."""
+        """A line that has begun must end, however it drips; one that is too long is answered soon; a closing one ends."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         clock = self.factory.clock
         if self._closing:
             self._timer = clock.callLater(_ABORT_S, self._abort)
-        elif self._too_long and not self._told:
-            self._timer = clock.callLater(_LATE_S, self._tell_too_long)
-        elif self._line_bytes and not self._paused:
-            self._timer = clock.callLater(self.factory.idle_s, self._idle)
+        elif self._ends_s is not None and not self._paused:
+            left_s = max(0.0, self._ends_s - clock.seconds())
+            if self._too_long and not self._told:
+                self._timer = clock.callLater(min(_LATE_S, left_s), self._tell_too_long)
+            else:
+                self._timer = clock.callLater(left_s, self._too_late)
 
     def _tell_too_long(self) -> None:
         self._timer = None
@@ -167,12 +188,14 @@ class PushLine(Protocol):
         self._write([self._answer_too_long(f"line of {self._line_bytes} bytes so far")])
         self._set_timer()
 
-    def _idle(self) -> None:
+    def _too_late(self) -> None:
         self._timer = None
-        self.factory.idle += 1
+        self.factory.unended += 1
         self._close()
-        msg = f"line not ended within {self.factory.idle_s:g} s after {self._line_bytes} bytes"
-        self._write([] if self._told else [encode(refusal(MalformedPush(msg)))])
+        error = MalformedPush(f"line not ended within {self.factory.line_s:g} s: {self._line_bytes} bytes so far")
+        if not self._line_bytes:
+            error = MalformedPush(f"no secret within {self.factory.line_s:g} s", PushCode.NOT_AUTHORISED)
+        self._write([] if self._told else [encode(refusal(error))])
         self._set_timer()
 
     def _abort(self) -> None:
@@ -189,6 +212,8 @@ class PushLine(Protocol):
         if self._paused:
             self._paused = False
             self.transport.resumeProducing()
+            if self._ends_s is not None:
+                self._give_time()  # it could not send on: we did not read
             self._set_timer()
 
     def stopProducing(self) -> None:
@@ -217,7 +242,7 @@ class PushLine(Protocol):
 
 
 class PushLines(Factory[PushLine]):
-    """Makes the connections of the push line. `limit_bytes` of a line; `idle_s` for the rest of one that has begun."""
+    """Makes the connections of the push line. A line has `limit_bytes`, and `line_s` from its first byte to its end."""
 
     noisy = False
 
@@ -228,19 +253,19 @@ class PushLines(Factory[PushLine]):
         gate: Gate,
         *,
         limit_bytes: int = LINE_BYTES,
-        idle_s: float = _IDLE_S,
+        line_s: float = _LINE_S,
     ) -> None:
         self.clock = clock
         self.desk = desk
         self.gate = gate
         self.limit_bytes = limit_bytes
-        self.idle_s = idle_s
+        self.line_s = line_s
         self.connected: dict[PushLine, None] = {}
         self.lines = 0
         self.too_long = 0
         self.strange = 0
         self.browsers = 0
-        self.idle = 0
+        self.unended = 0
 
     def buildProtocol(self, addr: IAddress | None) -> PushLine:
         line = PushLine()

@@ -119,7 +119,8 @@ class Session:
         self._terms = terms
         self._state = _State.OPEN
         self._views: dict[Channel, View] = {}
-        self._behind_login: deque[Request] = deque()
+        # Not decoded yet: 64 KiB can ask for a hundred times as much memory.
+        self._behind_login: deque[tuple[bytes, bool, bool]] = deque()
         self._login_ends: Cancellable | None = None
         self._refused_logins = 0
         self._errors = _Budget(_ERROR_BUDGET)
@@ -136,18 +137,22 @@ class Session:
             return
         now_ms = self._terms.now_ms()
         try:
-            request = self._dialect.decode(payload, binary)
-            if not self._has_token(now_ms):
-                if not self._excess.spend(now_ms):
-                    raise Disconnect(CloseCode.TOO_MANY_REQUESTS, "too many requests, and they went on")
-                rate = f"too many requests, expected at most {self._terms.requests_per_s:g} a second"
-                request = Refused(request.id, ClientError(ClientCode.TOO_MANY_REQUESTS, rate))
+            allowed = self._has_token(now_ms)
+            if not allowed and not self._excess.spend(now_ms):
+                raise Disconnect(CloseCode.TOO_MANY_REQUESTS, "too many requests, and they went on")
             if self._state is _State.LOGGING_IN:
-                self._behind_login.append(request)
+                self._behind_login.append((payload, binary, allowed))
             else:
-                self._answer(request)
+                self._take(payload, binary, allowed)
         except Disconnect as error:
             self.disconnect(error.code, error.reason)
+
+    def _take(self, payload: bytes, binary: bool, allowed: bool) -> None:
+        request = self._dialect.decode(payload, binary)
+        if not allowed:
+            rate = f"too many requests, expected at most {self._terms.requests_per_s:g} a second"
+            request = Refused(request.id, ClientError(ClientCode.TOO_MANY_REQUESTS, rate))
+        self._answer(request)
 
     def _has_token(self, now_ms: int) -> bool:
         gained = max(0, now_ms - self._tokens_at_ms) * self._terms.requests_per_s / 1000
@@ -266,7 +271,7 @@ class Session:
                 unavailable = ClientError(ClientCode.LOGIN_UNAVAILABLE, "login unavailable, try again later")
                 self._reply_error(request_id, unavailable)
             while self._behind_login and self._state is _State.OPEN:
-                self._answer(self._behind_login.popleft())
+                self._take(*self._behind_login.popleft())
         except Disconnect as error:
             self.disconnect(error.code, error.reason)
 

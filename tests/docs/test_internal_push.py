@@ -46,6 +46,6 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"at most {push._DEPTH} deep",
         f"at most {push._REQUESTS:,} requests",
         f"at most {line.LINE_BYTES >> 20} MiB",
-        f"does not go on for {line._IDLE_S:g} s",
+        f"does not end within {line._LINE_S:g} s of its first byte",
     ):
         assert limit in text, limit

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import treq
 from twisted.internet import reactor as imported_reactor
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from exchange_push.config import load
 from exchange_push.lifecycle import Listener
@@ -33,10 +33,13 @@ class AuthBackend(Resource):
         super().__init__()
         self.answers: dict[str, Any] = {"***": {"uid": 1001}, "bob": {"uid": "1002"}}
         self.asked: list[str] = []
+        self.hang = False
 
-    def render_POST(self, request: Request) -> bytes:
+    def render_POST(self, request: Request) -> Any:
         token = msgspec.json.decode(request.content.read())["token"]
         self.asked.append(token)
+        if self.hang:
+            return NOT_DONE_YET
         answer = self.answers.get(token)
         if answer is None:
             request.setResponseCode(401)
@@ -67,11 +70,12 @@ class Running:
             reactor,
             monotonic_ms,
         )
-        self._callers: list[RawClient] = []
+        self.callers: list[RawClient] = []
         self._udp = DatagramProtocol()
         self._udp_port: Any = None
         self.session = 1
         self.seq = 1
+        self._stopped = False
 
     def start(self) -> None:
         self.server.privilegedStartService()
@@ -79,12 +83,18 @@ class Running:
         self._udp_port = reactor.listenUDP(0, self._udp, interface=LOOPBACK)
 
     async def stop(self) -> None:
-        for caller in self._callers:
+        for caller in self.callers:
             if caller.lost is None:
                 await caller.leave()
-        await self.server.stopService()
+        await self.stop_server()
         await maybeDeferred(self._udp_port.stopListening)
         await maybeDeferred(self._auth.stopListening)
+
+    async def stop_server(self) -> None:
+        """What SIGTERM does."""
+        if not self._stopped:
+            self._stopped = True
+            await self.server.stopService()
 
     def port(self, name: str) -> int:
         """The port of a listener: `listen 1`, `api` or `lines`."""
@@ -128,17 +138,28 @@ class Running:
     async def client(self, *channels: str, token: str | None = None, client: WsClient | None = None) -> WsClient:
         """A client that logged in and subscribed, and has read the replies."""
         found = await connect(self.port("listen 1"), client=client)
-        self._callers.append(found)
+        self.callers.append(found)
         if token is not None:
             assert await found.ask({"op": "auth", "token": token}) == {"result": True}
         if channels:
             assert await found.ask({"op": "subscribe", "channels": list(channels)}) == {"result": True}
         return found
 
+    async def crowd(self, size: int, *channels: str, token: str | None = None) -> list[WsClient]:
+        """Many clients at once."""
+        clients: list[WsClient] = []
+        while len(clients) < size:
+            some = [
+                Deferred.fromCoroutine(self.client(*channels, token=token))
+                for _ in range(min(100, size - len(clients)))
+            ]
+            clients += await gatherResults(some)
+        return clients
+
     async def raw(self, name: str) -> RawClient:
         """A bare connection to a listener."""
-        self._callers.append(await connect_raw(self.port(name)))
-        return self._callers[-1]
+        self.callers.append(await connect_raw(self.port(name)))
+        return self.callers[-1]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for what the server will have done; it has nothing to tell us by."""

@@ -74,7 +74,7 @@ async def over(running: Running, endpoint: Any, client: WsClient | None = None, 
     await connectProtocol(endpoint, found)
     found.transport.write(before + handshake("/exchange-stream", {}))
     await found.until(lambda: found.head is not None or found.lost is not None)
-    running._callers.append(found)
+    running.callers.append(found)
     assert found.head is not None
     assert found.head.startswith(b"HTTP/1.1 101")
     return found

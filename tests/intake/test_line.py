@@ -174,21 +174,52 @@ def test_what_is_no_request_is_answered_and_the_connection_lives_on(line: bytes)
     assert peer.transport.connected
 
 
-def test_a_line_that_has_begun_must_end_in_time() -> None:
-    peer = Peer(idle_s=30)
-    peer.says(PUSH[:5])
-    peer.clock.advance(29)
-    peer.says(PUSH[5:9])
-    peer.clock.advance(29)
+@pytest.mark.parametrize("piece", [b" ", b"x" * 10_000], ids=["short", "too long"])
+def test_a_line_that_drips_must_end_in_time_whatever_its_pace(piece: bytes) -> None:
+    peer = Peer(line_s=30, limit_bytes=100_000)
+    for _ in range(59):
+        assert peer.says(piece) == []
+        peer.clock.advance(0.5)
     assert peer.transport.connected
-    peer.clock.advance(1)
-    assert [answer["E"]["c"] for answer in peer.answers()] == [101]
+    peer.clock.advance(0.5)
+    peer.clock.advance(0)
+    assert [answer["E"]["c"] for answer in peer.answers()] == [101 if piece == b" " else 413]
     assert not peer.transport.connected
-    assert peer.lines.idle == 1
+    assert peer.lines.unended == 1
+
+
+def test_each_line_has_its_own_time() -> None:
+    peer = Peer(line_s=30)
+    peer.says(PUSH[:5])
+    for _ in range(9):
+        peer.clock.advance(29)
+        assert peer.says(PUSH[5:] + b"\n" + PUSH[:5]) == [NOBODY]
+    assert peer.transport.connected
+
+
+def test_who_does_not_tell_the_secret_in_time_is_sent_away() -> None:
+    silent, known = Peer("secret", line_s=30), Peer("secret", line_s=30)
+    known.says(b'{"auth":"secret"}\n')
+    silent.says(PUSH + b"\n")
+    for peer in (silent, known):
+        peer.clock.advance(30)
+    assert [answer["E"]["c"] for answer in silent.answers()] == [403]
+    assert not silent.transport.connected
+    assert known.transport.connected
+    assert known.says(PUSH + b"\n") == [NOBODY]
+
+
+def test_a_stop_ends_a_connection_after_its_answers() -> None:
+    peer = Peer()
+    peer.line.dataReceived(PUSH + b"\n" + PUSH)
+    peer.line.leave()
+    peer.line.leave()
+    assert peer.answers() == [NOBODY]
+    assert not peer.transport.connected
 
 
 def test_between_lines_a_connection_may_be_silent_for_ever() -> None:
-    peer = Peer(idle_s=30)
+    peer = Peer(line_s=30)
     peer.says(PUSH + b"\n")
     peer.clock.advance(1e6)
     assert peer.says(PUSH + b"\n") == [NOBODY]

@@ -1,3 +1,4 @@
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -276,6 +277,32 @@ def test_a_failed_login_leaves_the_earlier_one_standing(error: Any, code: int) -
 
     assert client.codes() == [code]
     assert lobby.publish(Channel(BALANCE, "1001"), 1) == (1, 0)
+
+
+def test_requests_behind_a_pending_login_hold_no_more_memory_than_their_bytes() -> None:
+    client = Lobby().client()
+    client.say({"op": "auth", "token": "slow"})
+    message = b'{"op":"subscribe","channels":[' + b",".join([b"{}"] * 20_000) + b"]}"
+    tracemalloc.start()
+    for number in range(15):
+        client.say(message + b" " * number)
+    held_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert held_bytes < 16 * (len(message) + 100)
+    assert client.heard() == []
+
+
+def test_the_rate_of_requests_behind_a_pending_login_is_that_of_their_coming() -> None:
+    lobby = Lobby(requests_per_s=1, requests_burst=3)
+    client = lobby.client()
+    client.say({"op": "auth", "token": "slow"})
+    for number in range(3):
+        client.say({"op": "ping", "id": number})
+    lobby.clock.advance(60)
+    lobby.answer(Login("A", None))
+
+    assert client.codes() == [None, None, None, 7]
 
 
 def test_the_third_refused_login_closes() -> None:

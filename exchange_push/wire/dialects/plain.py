@@ -172,7 +172,10 @@ class PlainMsgpack:
             data = _decode(data)
         if view.checksum and publication.checksum is not None:
             data = {**msgspec.to_builtins(data), "checksum": publication.checksum()}
-        return _binary({"event": view.name, "data": data})
+        try:
+            return _binary({"event": view.name, "data": data})
+        except OverflowError:  # an integer beyond 64 bits: JSON has such, msgpack has not
+            return PLAIN.event(publication, view)
 
 
 def _refuse_ext(code: int, data: bytes) -> object:

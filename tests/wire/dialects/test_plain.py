@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange_push.errors import ClientCode, ClientError, Disconnect
-from exchange_push.pubsub.channel import Channel
+from exchange_push.pubsub.channel import Channel, Registry
 from exchange_push.pubsub.publication import Publication, View
 from exchange_push.pubsub.request import Auth, List, Ping, Refused, Subscribe, Unsubscribe
 from exchange_push.wire.dialects.plain import PLAIN, PLAIN_MSGPACK
 from exchange_push.wire.frame import BINARY, TEXT, frame
-from tests.pubsub.lobby import BALANCE, DEPTH, unframe
+from tests.pubsub.lobby import BALANCE, DEPTH, KINDS, unframe
 
 Json = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
@@ -75,10 +75,44 @@ def test_no_bytes_make_a_dialect_fail(payload: bytes) -> None:
         b"\x82\xa2op\xa4list\xa2id\xd6\xff\x00\x00\x00\x00",
         b"\x82\xa2op\xa4list\xa2id\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00",
         b"\xc1",
+        b"\xc0",
+        b"\xc3",
+        b"\x05",
+        b"\x90",
+        b"\x80",
+        b"\xa4list",
+        b"\xc4\x04list",
+        b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00",
+        b"\xcf" + b"\xff" * 8,
+        b"\x81",
+        b"\x81\xa2op",
+        b"\x81\xa2op\xc0",
+        b"\x81\xa2op\xc2",
+        b"\x81\xa2op\x00",
+        b"\x81\xa2op\xa4lis",
+        b"\x81\xa2op\xdb\xff\xff\xff\xff",
+        b"\x81\xc4\x02op\xa4list",
+        b"\x81\x90\xa4list",
+        b"\x81\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00\xa4list",
+        b"\x81\xa2op\xd4\x01\x00",
+        b"\x81\xa2op\xa3\xed\xa0\x80",
+        b"\x82\xa2op\xa4auth\xa5token\xc4\x03abc",
+        b"\x82\xa2op\xa4auth\xa5token\xd6\xff\x00\x00\x00\x00",
+        b"\x82\xa2op\xa9subscribe\xa7channel\xc4\x06system",
+        b"\x82\xa2op\xa9subscribe\xa8channels\xdd\xff\xff\xff\xff",
+        b"\x82\xa2op\xa9subscribe\xa8channels\xdf\x00\x00\x00\x01",
+        b"\x82\xa2op\xa4list\xa2id\xcf" + b"\xff" * 8,
+        b"\x82\xa2op\xa4list\xa2id\xc4\x01a",
+        b"\x82\xa2op\xa4list\xa2id\xd9\x41" + b"a" * 65,
+        b"\x82\xa2op\xa4list\xa2id\xc3",
     ],
 )
 def test_hostile_msgpack_is_malformed(payload: bytes) -> None:
     request = PLAIN_MSGPACK.decode(payload, True)
+    if isinstance(request, Subscribe):  # the names are looked at where channels are found
+        with pytest.raises(ClientError) as raised:
+            Registry(KINDS).for_client(*request.names, None)
+        request = Refused(None, raised.value)
 
     assert isinstance(request, Refused)
     assert request.error.code is ClientCode.MALFORMED
@@ -127,6 +161,15 @@ def test_a_pushed_string_that_msgpack_cannot_carry_goes_out_as_text(text: str) -
     pushed = Publication(Channel(BALANCE, "1"), message=text)
 
     assert unframe(pushed.frame(View(PLAIN_MSGPACK, "@balance")).wire) == [(TEXT, text.encode())]
+
+
+@pytest.mark.parametrize("data", [{"n": 2**64}, [-(2**63) - 1], msgspec.Raw(b'{"n":99999999999999999999}')])
+def test_an_integer_that_msgpack_cannot_carry_goes_out_as_json_and_fails_nobody(data: object) -> None:
+    event = Publication(Channel(BALANCE, "1"), data)
+    ((opcode, text),) = unframe(event.frame(View(PLAIN_MSGPACK, "@balance")).wire)
+
+    assert opcode == TEXT
+    assert json.loads(text) == {"event": "@balance", "data": json.loads(msgspec.json.encode(data))}
 
 
 def test_pushed_bytes_go_out_as_a_binary_frame_to_all() -> None:
