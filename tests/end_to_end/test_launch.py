@@ -219,3 +219,23 @@ def test_the_demo_shows_live_lines_as_a_client_sees_them(launch: Launch) -> None
 
     assert process.end() == 0
     assert "Traceback" not in process.output
+
+
+def test_in_the_background_it_starts_and_stops_and_a_port_in_use_ends_it_with_a_reason(
+    launch: Launch, ports: dict[str, int], tmp_path: Path
+) -> None:
+    assert launch(command=("twistd", "exchange-push")).end() == 0
+    pid = int((tmp_path / "twistd.pid").read_text())
+    try:
+        second = launch(command=("twistd", "--pidfile=second.pid", "exchange-push"))
+        assert second.end() == 1
+        assert f"cannot listen on udp:{ports['feed']}" in second.output  # of which twistd passes on 100 bytes
+        assert "in use" in (tmp_path / "twistd.log").read_text()
+        assert not (tmp_path / "second.pid").exists()
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    ends_s = time.monotonic() + _PATIENCE_S
+    while (tmp_path / "twistd.pid").exists():
+        assert time.monotonic() < ends_s
+        select.select([], [], [], 0.05)
+    assert "Server Shut Down" in (tmp_path / "twistd.log").read_text()
