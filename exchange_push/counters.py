@@ -48,6 +48,8 @@ def market_counters(metrics: Metrics, board: Board) -> None:
     metrics.add("book_gaps", "Books that went out of sync", "counter", lambda: board.book_gaps)
     metrics.add("old_book_events", "Book and depth events passed over as old", "counter", lambda: board.old_book_events)
     metrics.add("restarted_books", "Update ids of a book begun anew", "counter", lambda: board.restarted_books)
+    metrics.add("disbelieved_events", "Events far ahead of all others", "counter", lambda: board.disbelieved)
+    metrics.add("set_backs", "Market time set back to an older feed", "counter", lambda: board.set_backs)
     metrics.add("symbols", "Symbols heard of", "gauge", lambda: len(board.symbols()))
     metrics.add("market_time_ms", "Market time, ms since the epoch", "gauge", lambda: board.market_time)
 

@@ -44,6 +44,8 @@ from exchange_push.wire.events import DecodedEvents
 
 log = Logger()
 
+_AHEAD_MS: Final = 86_400_000  # of our wall clock: that far no engine's is off
+
 _FAREWELL_S: Final = 3.0  # the closes of a stop are spread over at most this
 _FAREWELL_STEPS: Final = 30
 _GONE_S: Final = 4.0  # then whoever answered no close has been aborted
@@ -65,6 +67,7 @@ class ExchangePush(MultiService):
             wanted=lambda channel: self.hub.wanted(channel),
             products={name: Product(funding_hours=symbol.funding_hours) for name, symbol in config.symbols.items()},
             close_grace_ms=config.market.close_grace_ms,
+            latest_ms=lambda: int(reactor.seconds() * 1000) + _AHEAD_MS,
         )
         self.hub = Hub(self.board.state, Budget(config.clients.outbox_total_bytes))
         self.registry = registry(config)

@@ -11,7 +11,7 @@ from typing import Final
 
 from exchange_push.market.bars import fold
 from exchange_push.market.book import Book
-from exchange_push.market.clock import LEAP_MS, MarketClock, Recorded
+from exchange_push.market.clock import LATE_MS, LEAP_MS, PATIENCE_MS, MarketClock, Recorded
 from exchange_push.market.events import (
     BookSnapshot,
     DepthChange,
@@ -28,17 +28,17 @@ from exchange_push.pubsub.publication import Publication
 
 TICK_MS: Final = 50
 
-LATE_S: Final = 60
-"""A trade corrects every candle it belongs to if it comes less than this after the end of its second."""
-
+_LATE_S: Final = LATE_MS // 1_000
 _NEVER: Final = -(1 << 62)
+_FOR_EVER: Final = 1 << 62
 _NO_PRODUCTS: Final[Mapping[str, Product]] = MappingProxyType({})
 
 
 class Board:
     """Computes the channels of `kinds`; `wanted` tells whether anyone listens, so that a payload is worth building.
 
-    `now_ms` is the monotonic clock everywhere; market time comes from the events.
+    `now_ms` is the monotonic clock everywhere; market time comes from the events. `latest_ms` tells the latest time
+    (since the epoch) that an event can have; it is asked only about one that has no other witness.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Board:
         wanted: Callable[[Channel], bool],
         products: Mapping[str, Product] = _NO_PRODUCTS,
         close_grace_ms: int = 250,
+        latest_ms: Callable[[], int] = lambda: _FOR_EVER,
     ) -> None:
         self.trades = 0
         """Taken, late ones too."""
@@ -55,10 +56,16 @@ class Board:
         self.late_trades = 0
         """Of a second that had ended by the tick before."""
         self.late_trades_dropped = 0
-        """Later than LATE_S: some candle that they belong to stays without them."""
+        """Later than LATE_MS: some candle that they belong to stays without them."""
         self.restarted_ids = 0
         """How often an engine began a symbol's trade ids anew."""
+        self.disbelieved = 0
+        """Events with a time so far ahead that it was taken for a mistake."""
+        self.set_backs = 0
+        """How often market time was set back, and all candles and tickers began anew."""
         self.epoch = 1
+        self._grace_ms = close_grace_ms
+        self._latest_ms = latest_ms
         self._clock = MarketClock(close_grace_ms)
         self._recorded = Recorded()
         self._markets = Markets(wanted, products, self._recorded)
@@ -69,6 +76,12 @@ class Board:
         self._open_bars: dict[Market, None] = {}
         self._booked: dict[Market, None] = {}
         self._gaps: list[tuple[int, int]] = []
+        self._doubted: MarketEvent | None = None  # the last event, if it is far ahead and nothing bore it out yet
+        self._doubted_ms = 0
+        self._behind_ms = 0  # since when new trades came that lie far behind
+        self._heard_before = 0  # highest time of the sessions before this one
+        self._traded_before: dict[Market, list[Trade]] = {}  # trades of this tick, before market time was set back
+        self._anew = False
 
     @property
     def market_time(self) -> int:
@@ -100,53 +113,22 @@ class Board:
 
     def apply(self, events: Iterable[MarketEvent | Restart | Gap], now_ms: int) -> None:
         """Take in events in their order. Nothing is added up yet, so this is called without EXACT."""
-        markets = self._markets.by_symbol
         clock = self._clock
-        recorded = self._recorded
-        # Market time so far; what goes beyond it by much, or follows nothing or a gap, is looked at by `_leap`.
-        time = _NEVER if recorded.begin is None or recorded.losing else clock.read(now_ms)
+        highest, behind, far = self._bounds(now_ms)
         for event in events:
-            if isinstance(event, Restart):
-                self._restart(event.session)
-                continue
-            if isinstance(event, Gap):
-                if recorded.begin is not None:
-                    clock.hear(time, now_ms)
-                    recorded.lose(clock.heard)
-                    time = _NEVER
-                continue
-            market = markets.get(event.symbol) or self._markets.open(event.symbol)
-            if isinstance(event, Trade):
-                if event.id <= market.mark_id:
-                    if event.time <= market.mark_time:
-                        self.duplicate_trades += 1
-                        continue
-                    self.restarted_ids += 1
-                market.mark_id = event.id
-                market.mark_time = event.time
-                trades = market.trades
-                if not trades:
-                    self._traded[market] = None
-                trades.append(event)
-            elif isinstance(event, DepthChange):
-                self._book(market).take_depth(event)
-            elif isinstance(event, BookSnapshot):
-                self._book(market).take_book(event)
-            elif isinstance(event, IndexPrice):
-                known = market.sources.get(event.source)
-                if known is None or event.time >= known.time:
-                    market.sources[event.source] = event
-            elif market.funding is None or event.time >= market.funding.time:
-                market.funding = event
-            if event.time > time:
-                if event.time > time + LEAP_MS:
-                    clock.hear(time, now_ms)
-                    self._leap(event.time)
-                    clock.hear(event.time, now_ms)
-                    time = clock.time
-                else:
-                    time = event.time
-        clock.hear(time, now_ms)
+            if isinstance(event, Restart | Gap):
+                clock.hear(highest, now_ms)
+                self._interrupt(event, now_ms)
+                highest, behind, far = self._bounds(now_ms)
+            elif behind <= event.time <= far:  # as nearly all are
+                if event.time > highest:
+                    highest = event.time
+                self._take(event)
+            else:
+                clock.hear(highest, now_ms)
+                self._weigh(event, now_ms)
+                highest, behind, far = self._bounds(now_ms)
+        clock.hear(highest, now_ms)
 
     def flush(self, now_ms: int) -> list[Publication]:
         """What is to be published now; called every TICK_MS."""
@@ -158,6 +140,10 @@ class Board:
         publications: list[Publication] = []
         if self._recorded.begin is None:
             return publications
+        doubted = self._doubted
+        if doubted and now_ms - self._doubted_ms >= self._grace_ms and doubted.time <= self._latest_ms():
+            self._doubted = None  # nothing speaks against it
+            self._believe(doubted, now_ms)
         with localcontext(EXACT):
             tick = self._tick(now_ms)
             for kind, feed in self._feeds.items():
@@ -181,30 +167,132 @@ class Board:
             market.book = Book(self.epoch)
         return market.book
 
-    def _restart(self, session: int) -> None:
-        self.epoch = session
-        for market in self._markets.by_symbol.values():
-            if market.book is not None:
-                self._book(market).restart(session)
+    def _take(self, event: MarketEvent) -> None:
+        """Take in an event whose time is in order."""
+        market = self._markets.by_symbol.get(event.symbol) or self._markets.open(event.symbol)
+        if isinstance(event, Trade):
+            if event.id <= market.mark_id:
+                if event.time <= market.mark_time:
+                    self.duplicate_trades += 1
+                    return
+                self.restarted_ids += 1
+            market.mark_id = event.id
+            market.mark_time = event.time
+            if not market.trades:
+                self._traded[market] = None
+            market.trades.append(event)
+        elif isinstance(event, DepthChange):
+            self._book(market).take_depth(event)
+        elif isinstance(event, BookSnapshot):
+            self._book(market).take_book(event)
+        elif isinstance(event, IndexPrice):
+            known = market.sources.get(event.source)
+            if known is None or event.time >= known.time:
+                market.sources[event.source] = event
+        elif market.funding is None or event.time >= market.funding.time:
+            market.funding = event
 
-    def _leap(self, time: int) -> None:
+    # -- what an event's time says
+
+    def _bounds(self, now_ms: int) -> tuple[int, int, int]:
+        """The highest time so far, and from which to which time an event needs no weighing."""
+        recorded, clock = self._recorded, self._clock
+        time = clock.read(now_ms)
+        if recorded.begin is None or recorded.losing or self._doubted is not None:
+            return clock.heard, _FOR_EVER, _NEVER
+        return clock.heard, time - LEAP_MS, time + LATE_MS
+
+    def _weigh(self, event: MarketEvent, now_ms: int) -> None:
+        """Take in an event, and the one that waited for it to be borne out, or let it wait for the next."""
+        doubted, self._doubted = self._doubted, None
+        if doubted is not None:
+            if event.time >= doubted.time - LATE_MS:
+                self._believe(doubted, now_ms)
+            else:
+                self.disbelieved += 1
+                if isinstance(doubted, BookSnapshot | DepthChange):  # an update left out would break the book
+                    self._take(doubted)
+        time = self._clock.read(now_ms)
+        if self._recorded.begin is not None and event.time > time + LATE_MS:
+            self._doubted, self._doubted_ms = event, now_ms
+            return
+        if event.time < time - LEAP_MS and isinstance(event, Trade):
+            self._look_back(event, now_ms)
+        self._believe(event, now_ms)
+
+    def _believe(self, event: MarketEvent, now_ms: int) -> None:
         if self._recorded.begin is None:
-            self._recorded.begin = time
-            self._second = time // 1_000
-        gap = self._recorded.resume(time)
+            self._recorded.begin = event.time
+            self._second = event.time // 1_000
+        gap = self._recorded.resume(event.time)
         if gap is not None:
             self._gaps.append(gap)
+        self._clock.hear(event.time, now_ms)
+        self._take(event)
+
+    def _look_back(self, trade: Trade, now_ms: int) -> None:
+        """Set market time back to a new trade: in a new session at once, else if only such ones came for a while."""
+        market = self._markets.by_symbol.get(trade.symbol)
+        if market is not None and trade.id <= market.mark_id:
+            return
+        clock = self._clock
+        if clock.heard != self._heard_before:
+            if clock.heard_ms >= self._behind_ms:
+                self._behind_ms = now_ms
+            if now_ms - self._behind_ms < PATIENCE_MS:
+                return
+        self._start_over(trade.time)
+
+    def _start_over(self, time: int) -> None:
+        """Begin market time anew. Books, ids and trades not yet published are not touched by it."""
+        self.set_backs += 1
+        for market in self._traded:
+            market.no += len(market.trades)
+            self.trades += len(market.trades)
+            self._traded_before.setdefault(market, []).extend(market.trades)
+            market.trades = []
+        for market in self._markets.by_symbol.values():
+            market.bar = market.last_price = market.funding = None
+            market.sources = {}
+        self._traded, self._open_bars, self._gaps = {}, {}, []
+        self._clock.start_over()
+        self._recorded.start_over(time)
+        self._second = time // 1_000
+        self._heard_before = 0
+        self._anew = True
+
+    def _interrupt(self, event: Restart | Gap, now_ms: int) -> None:
+        if self._doubted is not None:
+            doubted, self._doubted = self._doubted, None
+            self._believe(doubted, now_ms)
+        if isinstance(event, Restart):
+            self.epoch = event.session
+            self._heard_before = self._clock.heard
+            for market in self._markets.by_symbol.values():
+                if market.book is not None:
+                    self._book(market).restart(event.session)
+        elif self._recorded.begin is not None:
+            self._recorded.lose(self._clock.heard)
 
     def _tick(self, now_ms: int) -> Tick:
-        tick = Tick(self._clock.read(now_ms), booked=self._booked, leaps=self._clock.leaps, gaps=self._gaps)
-        self._booked, self._clock.leaps, self._gaps = {}, [], []
+        tick = Tick(
+            self._clock.read(now_ms),
+            traded=self._traded_before,
+            booked=self._booked,
+            leaps=self._clock.leaps,
+            gaps=self._gaps,
+            anew=self._anew,
+        )
+        self._traded_before, self._booked, self._clock.leaps, self._gaps = {}, {}, [], []
+        self._anew = False
         second = tick.time // 1_000
         if second > self._second:
             for market in list(self._open_bars):
                 if market not in self._traded:
                     self._close_bars(tick, market, second)
         for market in self._traded:
-            tick.traded[market] = market.trades
+            before = tick.traded.get(market)
+            tick.traded[market] = before + market.trades if before else market.trades
             self._close_bars(tick, market, second)
         self._traded = {}
         self._second = second
@@ -227,7 +315,7 @@ class Board:
             else:
                 tick.late.append((market, bar))
                 self.late_trades += bar.count
-                if ended < self._second - LATE_S:
+                if ended < self._second - _LATE_S:
                     self.late_trades_dropped += bar.count
         if market.bar is None:
             self._open_bars.pop(market, None)

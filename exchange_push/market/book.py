@@ -73,7 +73,7 @@ class Side:
             insort(self._prices, price)
 
     def replace(self, levels: list[Level]) -> None:
-        """Change into these levels, touching only what differs. Of a price given twice the last counts, as in `load`."""
+        """Change into these levels, touching only what differs. Of a price given twice the last counts."""
         held = set(self._levels.values())
         given = set(levels)
         added = [level for level in levels if level not in held]
@@ -84,7 +84,8 @@ class Side:
                 if price not in prices:
                     gone.append(price)
             elif price in prices:
-                return self.replace(list({Decimal(level[0]): level for level in levels}.values()))
+                self.replace(list({Decimal(level[0]): level for level in levels}.values()))
+                return
         for price in gone:
             self.set((self._levels[price][0], "0"))
         for level in added:

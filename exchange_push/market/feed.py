@@ -84,6 +84,8 @@ class Tick:
     """Jumps of market time (from, to) over more than 1,500 s."""
     gaps: list[tuple[int, int]] = field(default_factory=list)
     """Stretches of market time (from, to) in which events were lost."""
+    anew: bool = False
+    """Market time was set back: what was derived from the one before is void. `traded` may hold trades of before."""
 
 
 class Markets:

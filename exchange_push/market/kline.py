@@ -2,7 +2,8 @@
 
 A candle covers `[start, end)` of market time. Closed ones are held for corrections: those of the last minute, and the
 newest of every interval. A late trade that belongs to a held one corrects it, and the empty ones behind it that repeat
-its close; one that came later than that is left out of this interval's candles.
+its close; one that came later than that is left out of this interval's candles. A trade of before the first event makes
+the candle that it belongs to, if that would still be held.
 """
 
 from copy import copy
@@ -46,13 +47,15 @@ class KlineData(msgspec.Struct, frozen=True, rename="camel"):
 class _Closed:
     """The candles of one start, all symbols. `revs` holds those published more than once."""
 
-    __slots__ = ("bars", "complete", "end", "revs", "start")
+    __slots__ = ("bars", "complete", "end", "published", "revs", "start")
 
-    def __init__(self, start: int, end: int, bars: dict[Market, Bar], complete: bool) -> None:
+    def __init__(self, start: int, end: int, bars: dict[Market, Bar], complete: bool, published: bool) -> None:
         self.start = start
         self.end = end
         self.bars = bars
         self.complete = complete
+        self.published = published
+        """Whether it was when it ended. One that only late trades made was not."""
         self.revs: dict[Market, int] = {}
 
 
@@ -64,10 +67,14 @@ class KlineFeed:
         self._markets = markets
         self._interval = INTERVALS[interval]
         self._held_count = max(1, _MINUTE_MS // self._interval.length_ms)
+        self._start_over()
+
+    def _start_over(self) -> None:
         self._start = 0
         self._end = 0
         self._bars: dict[Market, Bar] = {}  # running candles, without the running second
         self._held: dict[int, _Closed] = {}  # by start, rising
+        self._gone: int | None = None  # start of the newest one no longer held
         self._closes: dict[Market, str] = {}  # of the newest closed candle
         self._closes_before: dict[Market, str] = {}  # of the newest one no longer held
         self._since: dict[Market, int] = {}  # start of the first candle
@@ -76,6 +83,8 @@ class KlineFeed:
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
         publications: list[Publication] = []
+        if tick.anew:
+            self._start_over()
         if self._end == 0:
             self._begin(self._interval.start(self._markets.recorded.begin or tick.time))
         for market in tick.traded:
@@ -180,7 +189,7 @@ class KlineFeed:
         for market in bars:
             self._since.setdefault(market, start)
         complete = self._markets.recorded.complete(start, end)
-        self._held[start] = _Closed(start, end, bars, complete)
+        self._held[start] = _Closed(start, end, bars, complete, published=True)
         self._let_go(self._held_count)
         for market in self._since:
             if self._markets.wanted(Channel(self._kind, market.symbol)):
@@ -205,6 +214,7 @@ class KlineFeed:
     def _let_go(self, count: int) -> None:
         while len(self._held) > count:
             oldest = self._held.pop(next(iter(self._held)))
+            self._gone = oldest.start
             for market, bar in oldest.bars.items():
                 self._closes_before[market] = bar.close
 
@@ -212,8 +222,25 @@ class KlineFeed:
         start = self._interval.start(bar.second * 1_000)
         if start == self._start:
             _add(self._bars, market, bar)
-        elif start in self._held:
+            return
+        if start not in self._held:
+            self._hold_earlier(start)
+        if start in self._held:
             self._correct(market, self._held[start], bar, publications)
+
+    def _hold_earlier(self, start: int) -> None:
+        """Hold the candle of a time before the first event (or the first after a leap), and those up to it."""
+        if self._gone is not None and start <= self._gone:
+            return
+        first = next(iter(self._held), self._start)
+        earlier: dict[int, _Closed] = {}
+        while start < first and len(earlier) + len(self._held) < self._held_count:
+            end = self._interval.end(start)
+            complete = self._markets.recorded.complete(start, end)
+            earlier[start] = _Closed(start, end, {}, complete, published=False)
+            start = end
+        if start == first:
+            self._held = {**earlier, **self._held}
 
     def _correct(self, market: Market, closed: _Closed, bar: Bar, publications: list[Publication]) -> None:
         candle = closed.bars.get(market)
@@ -238,7 +265,7 @@ class KlineFeed:
 
     def _publish_again(self, market: Market, closed: _Closed, before: str, publications: list[Publication]) -> None:
         never = market not in self._since or closed.start < self._since[market]
-        rev = closed.revs[market] = closed.revs.get(market, -1 if never else 0) + 1
+        rev = closed.revs[market] = closed.revs.get(market, -1 if never or not closed.published else 0) + 1
         if self._markets.wanted(Channel(self._kind, market.symbol)):
             self._publish_closed(market, closed.start, closed.end, closed.bars.get(market), before, rev, publications)
 

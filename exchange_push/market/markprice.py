@@ -74,11 +74,18 @@ class _MarkPrices:
         """Without time; another object only where something changed."""
         self.time = 0
 
-    def sample(self, tick: Tick) -> None:
-        """Take one sample of each basis and compute all marks, once for all who ask."""
+    def collect(self, tick: Tick, due: bool) -> None:
+        """Where it is due, take one sample of each basis and compute all marks, once for all who ask."""
         if tick is self._tick:
             return
         self._tick = tick
+        if tick.anew:  # no index is known any more
+            self._samples = {}
+            self.figures = {}
+        if due:
+            self._sample(tick)
+
+    def _sample(self, tick: Tick) -> None:
         self.time = tick.time
         with localcontext(WIDE):
             for market in self._markets.by_symbol.values():
@@ -131,10 +138,8 @@ class MarkPriceFeed:
         self._states: dict[Market, Publication] = {}
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
-        if not due:
-            return []
-        self._marks.sample(tick)
-        return self._publish()
+        self._marks.collect(tick, due)
+        return self._publish() if due else []
 
     def state(self, owner: str) -> Publication | None:
         market = self._markets.by_symbol.get(owner)

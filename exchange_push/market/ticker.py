@@ -94,13 +94,16 @@ class _Tickers:
 
     def __init__(self, markets: Markets) -> None:
         self._markets = markets
+        self._quotes: dict[Market, Quote] = {}
+        self._booked: dict[Market, None] = {}
+        self._start_over()
+
+    def _start_over(self) -> None:
         self._windows: dict[Market, Window] = {}
         self._leaving: dict[int, list[Market]] = {}  # by second, who has a bar of it
         self._opened: int | None = None
         self._tick: Tick | None = None
         self._waiting: list[tuple[Market, Bar]] = []
-        self._booked: dict[Market, None] = {}
-        self._quotes: dict[Market, Quote] = {}
         self.figures: dict[Market, TickerData] = {}
         """Without times; another object only where something changed."""
         self.close_time = 0
@@ -109,6 +112,8 @@ class _Tickers:
     def collect(self, tick: Tick) -> None:
         """Take in a tick, once for all who ask."""
         if tick is not self._tick:
+            if tick.anew:
+                self._start_over()
             self._tick = tick
             self._waiting += tick.closed
             self._waiting += tick.late

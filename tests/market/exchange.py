@@ -76,6 +76,10 @@ class Exchange:
     def apply(self, *events: MarketEvent | Restart | Gap) -> None:
         self.board.apply(events, self.now_ms)
 
+    def jump(self, event: Trade) -> None:
+        """Apply a trade whose time is far ahead, and what bears it out: another symbol's book of that time."""
+        self.apply(event, BookSnapshot("JUMP", event.time, event.time, [], []))
+
     def tick(self) -> list[Publication]:
         """Let the wall reach its next 50 ms."""
         self.now_ms += TICK_MS - self.now_ms % TICK_MS

@@ -3,6 +3,7 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
+import pytest
 
 from exchange_push.market.board import Board
 from exchange_push.market.events import Funding, Gap, IndexPrice, MarketEvent, Restart
@@ -176,3 +177,105 @@ def test_a_day_of_four_symbols_takes_seconds() -> None:
     assert exchange.board.trades == 4 * 86_400 // 5
     assert exchange.state("A@ticker")["count"] >= 86_400 // 5 - 2
     assert exchange.state("D@kline_1M")["count"] == 86_400 // 5
+
+
+def _closed(exchange: Exchange, name: str = "S@kline_1s") -> list[int]:
+    return [data["start"] - T for data in exchange.sent(name) if data["closed"]]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_time_far_ahead_that_the_next_event_does_not_bear_out_moves_nothing(times: int) -> None:
+    exchange = Exchange()
+    exchange.apply(trade(1, "7", "1", T), book(1, T, [("6", "1")], []))
+    year = 365 * 86_400_000
+    for number in range(2, 2 + times):
+        exchange.apply(trade(9, "9", "5", T + year), IndexPrice("S", "x", "7", "1", T + 800))
+        exchange.apply(depth(number, number, T + 7 * year, [("6", "2")], []), trade(number, str(number), "1", T + 900))
+        exchange.apply(IndexPrice("S", "x", "9", "1", T + 50 * year))
+    exchange.apply(IndexPrice("S", "x", "7", "1", T + 1_000))
+    exchange.run(1_500)
+    assert _closed(exchange)[0] == 0
+    assert exchange.board.disbelieved == 3 * times
+    assert [t["first"] for data in exchange.sent("S@trades") for t in data["trades"]] == list(range(1, 2 + times))
+    assert exchange.state("S@depth")["bids"] == [["6", "2"]]
+    assert exchange.state("S@markprice")["indexPrice"] == "7.00000000"
+
+
+@pytest.mark.parametrize(("latest", "candles"), [(T + 100_000, [0]), (T + 99_999, [])])
+def test_a_time_far_ahead_is_believed_when_nothing_follows_unless_it_has_not_come_yet(
+    latest: int, candles: list[int]
+) -> None:
+    kinds = {channel(name).kind: KINDS[channel(name).kind] for name in ("S@kline_1m", "S@trades")}
+    board = Board(kinds, wanted=lambda channel: True, latest_ms=lambda: latest)
+    board.apply([trade(1, "7", "1", T), trade(2, "8", "1", T + 100_000)], 0)
+    published = [publication for now_ms in range(0, 300, 50) for publication in board.flush(now_ms)]
+    data: list[Any] = [publication.data for publication in published]
+    assert len([kline for kline in data if getattr(kline, "closed", False)]) == 2 * len(candles)
+    assert board.market_time >= latest if candles else board.market_time < T + 1_000
+
+
+def test_a_doubted_event_is_taken_before_a_gap_or_a_new_session() -> None:
+    for step in (Gap(1), Restart(2)):
+        exchange = Exchange()
+        exchange.apply(trade(1, "7", "1", T), trade(2, "8", "1", T + 100_000), step, trade(3, "9", "1", T + 100_001))
+        exchange.run(100)
+        assert [t["first"] for data in exchange.sent("S@trades") for t in data["trades"]] == [1, 2, 3]
+        assert exchange.board.disbelieved == 0
+
+
+def test_a_new_session_of_older_trades_sets_market_time_back() -> None:
+    exchange = Exchange()
+    exchange.apply(trade(50, "70", "1", T), IndexPrice("S", "x", "70", "1", T), book(9, T, [("69", "1")], []))
+    exchange.run(3_000)
+    year = 365 * 86_400_000
+    old = T - year
+    exchange.apply(trade(51, "71", "1", T + 3_000))
+    exchange.published.clear()
+    exchange.apply(Restart(2), book(1, old - 60_000, [("6", "1")], []), trade(60, "7", "1", old))
+    exchange.apply(trade(61, "8", "1", old + 999), trade(62, "9", "1", old + 2_000))
+    exchange.run(2_000)
+    ids = [t["first"] for data in exchange.sent("S@trades") for t in data["trades"]]
+    assert ids == [51, 60, 61, 62]
+    closed = [data for data in exchange.sent("S@kline_1s") if data["closed"]]
+    assert [(data["start"] - old, data["count"], data["close"], data["complete"]) for data in closed[:3]] == [
+        (0, 2, "8", True),
+        (1_000, 0, "8", True),
+        (2_000, 1, "9", True),
+    ]
+    ticker = exchange.state("S@ticker")
+    assert (ticker["count"], ticker["volume"], ticker["prevClose"]) == (3, "3", None)
+    assert exchange.state("S@markprice") is None
+    assert exchange.state("S@depth")["bids"] == [["6", "1"]]
+    assert exchange.board.set_backs == 1
+    assert exchange.board.trades == 5
+
+
+def test_the_same_recording_in_a_second_session_gives_its_books_again_and_no_trade_twice() -> None:
+    exchange = Exchange()
+    hour = 3_600_000
+    recording: list[MarketEvent] = [
+        book(5, T, [("6", "1")], []),
+        trade(1, "7", "1", T),
+        depth(6, 6, T + hour, [("6", "2")], []),
+    ]
+    recording += [trade(2, "8", "1", T + hour)]
+    for session in (1, 2):
+        exchange.apply(Restart(session), *recording)
+        exchange.run(1_000)
+    assert [t["first"] for data in exchange.sent("S@trades") for t in data["trades"]] == [1, 2]
+    assert [(d["epoch"], d["bids"]) for d in exchange.sent("S@depth")] == [(1, [["6", "2"]]), (2, [["6", "2"]])]
+    assert (exchange.board.duplicate_trades, exchange.board.set_backs) == (2, 0)
+    assert exchange.state("S@ticker")["count"] == 2
+
+
+def test_market_time_goes_back_within_a_session_only_when_for_10_s_all_new_trades_lie_far_behind() -> None:
+    exchange = Exchange("kline_1s")
+    hour = 3_600_000
+    exchange.apply(trade(1, "7", "1", T + hour))
+    for number in range(2, 30):
+        exchange.apply(trade(number, "7", "1", T + 1_000 * number))
+        if number == 5:
+            exchange.apply(book(1, T + hour + 5_000, [], [], symbol="OTHER"))
+        exchange.run(1_000)
+        assert exchange.board.set_backs == (number >= 16)
+    assert _closed(exchange)[-3:] == [26_000, 27_000, 28_000]

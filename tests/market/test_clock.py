@@ -28,6 +28,13 @@ def test_repeating_an_old_time_does_not_hold_market_time() -> None:
     assert clock.read(2_000) == T + 1_750
 
 
+def test_a_feed_played_slower_than_it_was_recorded_is_never_left_behind_by_more_than_its_pauses() -> None:
+    clock = MarketClock(250)
+    for number in range(200):
+        clock.hear(T + 100 * number, 1_000 * number)
+        assert 0 <= clock.read(1_000 * number + 999) - (T + 100 * number) <= 750
+
+
 def test_before_the_first_event_there_is_no_market_time() -> None:
     clock = MarketClock(250)
     assert clock.read(1_000_000) == 0

@@ -126,8 +126,8 @@ def test_all_candles_are_those_of_their_trades(moon: int, lead: int, steps: list
     for *step, kind in steps:
         if kind == "trade":
             price, qty, side, offset = step
-            # At most 50 s late, and none before the first event.
-            time = max(max(exchange.board.market_time, now) + offset, moon - lead)
+            # At most 50 s late, which may be before the first event.
+            time = max(exchange.board.market_time, now) + offset
             now = max(now, time)
             trades.append(trade(len(trades) + 1, price, qty, time, side))
             exchange.apply(trades[-1])
@@ -253,11 +253,11 @@ def test_a_jump_of_market_time_makes_no_empty_candles_but_a_shorter_one_does() -
     exchange = Exchange("kline_1s", "kline_1m")
     exchange.apply(trade(1, "7", "1", T))
     exchange.tick()
-    exchange.apply(trade(2, "8", "1", T + 1_500_000))
+    exchange.jump(trade(2, "8", "1", T + 1_500_000))
     exchange.tick()
     assert len([data for data in exchange.sent("S@kline_1s") if data["closed"]]) == 1_500
     exchange.published.clear()
-    exchange.apply(trade(3, "9", "1", T + 3_000_001))
+    exchange.jump(trade(3, "9", "1", T + 3_000_001))
     exchange.tick()
     assert [data["close"] for data in exchange.sent("S@kline_1s") if data["closed"]] == ["8"]
     assert len([data for data in exchange.sent("S@kline_1m") if data["closed"]]) == 25
@@ -266,7 +266,8 @@ def test_a_jump_of_market_time_makes_no_empty_candles_but_a_shorter_one_does() -
 
 def test_a_candle_that_market_time_reached_is_made_though_it_jumps_from_there() -> None:
     exchange = Exchange("kline_1s")
-    exchange.apply(trade(1, "7", "1", T), book(1, T + 1_000, [], [], symbol="OTHER"), trade(2, "8", "1", T + 2_000_000))
+    exchange.apply(trade(1, "7", "1", T), book(1, T + 1_000, [], [], symbol="OTHER"))
+    exchange.jump(trade(2, "8", "1", T + 2_000_000))
     exchange.tick()
     closed = [data for data in exchange.sent("S@kline_1s") if data["closed"]]
     assert [(data["start"] - T, data["count"]) for data in closed] == [(0, 1), (1_000, 0)]
@@ -274,7 +275,8 @@ def test_a_candle_that_market_time_reached_is_made_though_it_jumps_from_there() 
 
 def test_nothing_of_before_a_jump_is_corrected_after_it() -> None:
     exchange = Exchange("kline_1s")
-    exchange.apply(trade(1, "7", "1", T), trade(2, "8", "1", T + 2_000_000))
+    exchange.apply(trade(1, "7", "1", T))
+    exchange.jump(trade(2, "8", "1", T + 2_000_000))
     exchange.tick()
     exchange.apply(trade(3, "9", "1", T + 5))
     exchange.run(500)
@@ -320,6 +322,40 @@ def test_a_late_trade_changes_the_empty_running_candle_behind_it() -> None:
     assert exchange.sent("S@kline_1s")[-1] == exchange.state("S@kline_1s")
 
 
+def test_a_trade_of_before_the_first_event_makes_its_candle() -> None:
+    exchange = Exchange("kline_1s", "kline_1m")
+    start = T - T % 60_000
+    exchange.apply(book(1, start + 10, [], []))
+    exchange.tick()
+    exchange.apply(trade(1, "7", "2", start - 1_500), trade(2, "8", "1", start + 20))
+    exchange.tick()
+    seconds = [data for data in exchange.sent("S@kline_1s") if data["closed"]]
+    assert [(data["start"] - start, data["count"], data["close"], data["rev"]) for data in seconds] == [
+        (-2_000, 1, "7", 0),
+        (-1_000, 0, "7", 0),
+    ]
+    [minute] = [data for data in exchange.sent("S@kline_1m") if data["closed"]]
+    assert (minute["start"] - start, minute["volume"], minute["rev"], minute["complete"]) == (-60_000, "2", 0, False)
+    exchange.apply(trade(3, "9", "1", start - 1_400))
+    exchange.tick()
+    assert [data["rev"] for data in exchange.sent("S@kline_1s") if data["closed"]] == [0, 0, 1, 1]
+
+
+def test_a_late_trade_between_a_leap_and_what_came_first_after_it_makes_its_candle() -> None:
+    exchange = Exchange("kline_1s")
+    exchange.apply(trade(1, "7", "1", T))
+    exchange.jump(trade(2, "8", "1", T + 2_000_000))
+    exchange.tick()
+    exchange.published.clear()
+    exchange.apply(trade(3, "9", "1", T + 1_998_000))
+    exchange.tick()
+    closed = [data for data in exchange.sent("S@kline_1s") if data["closed"]]
+    assert [(data["start"] - T, data["close"], data["rev"]) for data in closed] == [
+        (1_998_000, "9", 0),
+        (1_999_000, "9", 0),
+    ]
+
+
 def test_a_first_trade_that_is_late_makes_its_candle_with_the_first_revision() -> None:
     exchange = Exchange("kline_1s")
     exchange.apply(book(1, T, [], []), book(2, T + 3_000, [], []))
@@ -337,7 +373,8 @@ def test_a_first_trade_that_is_late_makes_its_candle_with_the_first_revision() -
 @pytest.mark.parametrize(("late_ms", "corrected", "dropped"), [(60_000, 1, 0), (60_001, 0, 1)])
 def test_a_second_is_held_for_a_minute(late_ms: int, corrected: int, dropped: int) -> None:
     exchange = Exchange("kline_1s", "kline_1h")
-    exchange.apply(trade(1, "7", "1", T - 100_000), book(1, T, [], [], symbol="OTHER"))
+    exchange.apply(trade(1, "7", "1", T - 100_000))
+    exchange.apply(*(book(id, T, [], [], symbol="OTHER") for id in (1, 2)))
     exchange.tick()
     exchange.apply(trade(2, "9", "1", T - late_ms))
     exchange.tick()
@@ -350,7 +387,8 @@ def test_a_closed_hour_is_held_until_the_next_one_closed() -> None:
     hour = 3_600_000
     start = T - T % hour
     exchange = Exchange("kline_1h")
-    exchange.apply(trade(1, "7", "1", start), trade(2, "8", "1", start + hour), trade(3, "8", "1", start + 2 * hour))
+    exchange.apply(trade(1, "7", "1", start), trade(2, "8", "1", start + hour))
+    exchange.jump(trade(3, "8", "1", start + 2 * hour))
     exchange.tick()
     exchange.apply(trade(4, "9", "1", start + hour + 5), trade(5, "9", "1", start + 5))
     exchange.tick()
@@ -361,7 +399,7 @@ def test_a_closed_hour_is_held_until_the_next_one_closed() -> None:
 def test_time_before_the_first_event_is_not_complete() -> None:
     exchange = Exchange("kline_1s", "kline_1m")
     exchange.apply(book(1, T + 500, [], []), trade(1, "7", "1", T + 600))
-    exchange.apply(trade(2, "7", "1", T + 200_000))
+    exchange.jump(trade(2, "7", "1", T + 200_000))
     exchange.tick()
     seconds, minutes = ([d["complete"] for d in exchange.sent(f"S@kline_1{unit}") if d["closed"]] for unit in "sm")
     assert seconds == [False] + [True] * 199
