@@ -31,15 +31,15 @@ def _klines() -> Iterator[tuple[ChannelKind, FeedFactory]]:
 # Computed channels: kind, owner, what a slow client gets, cadence in ms, and the feed that computes it.
 # fmt: off
 COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
-    ChannelKind("depth",      _SYMBOL, _RESYNC,    100, checksum=True): DepthFeed,
-    ChannelKind("depth5",     _SYMBOL, _CONFLATE,  100): partial(BestLevelsFeed, levels=5),
-    ChannelKind("depth10",    _SYMBOL, _CONFLATE,  100): partial(BestLevelsFeed, levels=10),
-    ChannelKind("depth20",    _SYMBOL, _CONFLATE,  100): partial(BestLevelsFeed, levels=20),
+    ChannelKind("depth",      _SYMBOL, _RESYNC,    100, checksum=True, of_book=True): DepthFeed,
+    ChannelKind("depth5",     _SYMBOL, _CONFLATE,  100, of_book=True): partial(BestLevelsFeed, levels=5),
+    ChannelKind("depth10",    _SYMBOL, _CONFLATE,  100, of_book=True): partial(BestLevelsFeed, levels=10),
+    ChannelKind("depth20",    _SYMBOL, _CONFLATE,  100, of_book=True): partial(BestLevelsFeed, levels=20),
     ChannelKind("trades",     _SYMBOL, _QUEUE,     100): TradesFeed,
     ChannelKind("ticker",     _SYMBOL, _CONFLATE, 1000): TickerFeed,
     **dict(_klines()),
     ChannelKind("markprice",  _SYMBOL, _CONFLATE, 1000): MarkPriceFeed,
-    ChannelKind("bookticker", _SYMBOL, _CONFLATE,   50): BookTickerFeed,
+    ChannelKind("bookticker", _SYMBOL, _CONFLATE,   50, of_book=True): BookTickerFeed,
     ChannelKind("ticker",     _EVERY,  _RESYNC,   1000): EveryTickerFeed,
     ChannelKind("markprice",  _EVERY,  _RESYNC,   1000): EveryMarkPriceFeed,
 }

@@ -37,6 +37,7 @@ from exchange_push.metrics import Metrics
 from exchange_push.options import Options, exit_with
 from exchange_push.pubsub.channel import Channel, Owner, Registry
 from exchange_push.pubsub.hub import Hub
+from exchange_push.pubsub.liveness import Liveness
 from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication
 from exchange_push.pubsub.session import Session, Terms
@@ -78,12 +79,17 @@ class ExchangePush(MultiService):
             timeout_s=config.auth.timeout_s,
             in_flight=config.auth.in_flight,
         )
+        system = self.registry.kind(Owner.NOBODY, "system")
+        assert system is not None
+        self._system = Channel(system, "")
+        self.liveness = Liveness(self.hub, self._system, stale_ms=config.feed.stale_ms)
         self.terms = Terms(
             registry=self.registry,
             hub=self.hub,
             look_up=self.auth.look_up,
             now_ms=lambda: int(reactor.seconds() * 1000),
             call_later=reactor.callLater,
+            stale=self.liveness.notice,
             max_subscriptions=config.clients.max_subscriptions,
             requests_per_s=config.clients.requests_per_s,
             requests_burst=config.clients.requests_burst,
@@ -183,6 +189,8 @@ class ExchangePush(MultiService):
     def _tick(self) -> None:
         for publication in self.board.flush(self._now_ms()):
             self.hub.publish(publication)
+        # After what is published: who hears that a book is live again has its snapshot by then.
+        self.liveness.look(self.terms.now_ms(), self.feed.silent_ms(), self.board.unsure_books())
 
     def converse(self, protocol: ClientProtocol) -> Session:
         dialect = catalog.DIALECTS[protocol.websocket_protocol_in_use]
@@ -242,10 +250,8 @@ class ExchangePush(MultiService):
         for line in list(self.lines.connected):
             line.leave()
         sessions = list(self.hub.sessions.values())
-        system = self.registry.kind(Owner.NOBODY, "system")
-        assert system is not None
         spread_s = _FAREWELL_S if len(sessions) > 1000 else 0.0
-        self.hub.publish(Publication(Channel(system, ""), {"type": "shutdown", "inMs": int(spread_s * 1000)}))
+        self.hub.publish(Publication(self._system, {"type": "shutdown", "inMs": int(spread_s * 1000)}))
         for step in range(_FAREWELL_STEPS):
             for session in sessions[step::_FAREWELL_STEPS]:
                 session.disconnect(CloseCode.GOING_AWAY, "server stopping")

@@ -4,7 +4,7 @@ Deterministic: the same events and ticks give the same publications. What falls 
 so a trade that comes after its second has ended, but in the same tick, is not late.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from decimal import localcontext
 from types import MappingProxyType
 from typing import Final
@@ -75,6 +75,7 @@ class Board:
         self._traded: dict[Market, None] = {}
         self._open_bars: dict[Market, None] = {}
         self._booked: dict[Market, None] = {}
+        self._unsure: dict[Market, None] = {}
         self._gaps: list[tuple[int, int]] = []
         self._doubted: MarketEvent | None = None  # the last event, if it is far ahead and nothing bore it out yet
         self._doubted_ms = 0
@@ -148,6 +149,7 @@ class Board:
             tick = self._tick(now_ms)
             for kind, feed in self._feeds.items():
                 publications += feed.flush(tick, due[kind.every_ms])
+        self._note_unsure(tick)
         return publications
 
     def state(self, channel: Channel) -> Publication | None:
@@ -157,6 +159,30 @@ class Board:
             return None
         with localcontext(EXACT):
             return feed.state(channel.owner)
+
+    def book(self, symbol: str) -> Book | None:
+        """The book of a symbol, in sync or not; None: no event of it ever came."""
+        market = self._markets.by_symbol.get(symbol)
+        return None if market is None else market.book
+
+    def books_out_of_sync(self) -> list[str]:
+        """Symbols whose book is waiting for a whole one."""
+        markets = self._markets.by_symbol.values()
+        return [market.symbol for market in markets if market.book is not None and not market.book.in_sync]
+
+    def unsure_books(self) -> Set[str]:
+        """Symbols whose book went out of sync after clients may have seen it, until a new one is published."""
+        return {market.symbol for market in self._unsure}
+
+    def _note_unsure(self, tick: Tick) -> None:
+        for market in tick.booked:
+            book = market.book
+            if book is not None and not book.in_sync and book.heard and book.losses:
+                self._unsure[market] = None
+        for market in list(self._unsure):
+            # Not as soon as it is in sync: who hears that it is live again has its snapshot by then.
+            if market.book is not None and market.book.published_id is not None:
+                del self._unsure[market]
 
     def _books(self) -> Iterable[Book]:
         return (market.book for market in self._markets.by_symbol.values() if market.book is not None)

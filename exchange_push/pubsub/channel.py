@@ -48,6 +48,8 @@ class ChannelKind:
     """Cadence of what the server computes; 0: it is published when it is pushed."""
     checksum: bool = False
     """A client may ask for a checksum in each message."""
+    of_book: bool = False
+    """Made of the symbol's book, so that it is stale where that is not known."""
 
     @property
     def computed(self) -> bool:

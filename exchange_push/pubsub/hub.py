@@ -76,6 +76,13 @@ class Hub:
         for channel, views in self._channels.items():
             yield channel, sum(map(len, views.values()))
 
+    def listeners(self, channel: Channel) -> "dict[str, list[Session]]":
+        """Who listens to the channel, by the name under which they know it."""
+        found: dict[str, list[Session]] = {}
+        for view, sessions in self._channels.get(channel, {}).items():
+            found.setdefault(view.name, []).extend(sessions)
+        return found
+
     # -- fan-out
 
     def publish(self, publication: Publication) -> tuple[int, int]:

@@ -75,6 +75,8 @@ class Terms:
     """Ask who the bearer of a token is; the function given is called once, at once or later."""
     now_ms: Callable[[], int]
     call_later: Callable[[float, Callable[[], None]], Cancellable]
+    stale: Callable[[Channel, str], Publication | None] = lambda channel, name: None
+    """What a new listener must hear of a channel, by the name it knows, that is stale (Liveness.notice)."""
     max_subscriptions: int = 256
     requests_per_s: float = 20
     requests_burst: int = 100
@@ -217,6 +219,11 @@ class Session:
         self._views[channel] = view
         self._terms.hub.subscribe(self, channel, view)
         self._send_current(channel, view)
+        # Who begins to listen to `system` hears of all that it has.
+        for known in list(self._views) if channel.kind.owner is Owner.NOBODY else (channel,):
+            stale = self._terms.stale(known, self._views[known].name) if known in self._views else None
+            if stale is not None:
+                self.tell(stale)
 
     def _send_current(self, channel: Channel, view: View) -> None:
         state = self._terms.hub.state(channel)
@@ -319,6 +326,12 @@ class Session:
             self.disconnect(error.code, error.reason)
             return False
         return True
+
+    def tell(self, publication: Publication) -> None:
+        """Take what is for this connection and not for all who listen to its channel; nothing where it does not."""
+        view = self._views.get(publication.channel)
+        if view is not None:
+            self.deliver(publication.frame(view).wire, publication)
 
     def _put(self, wire: bytes, publication: Publication | None = None) -> None:
         if publication is None:

@@ -15,7 +15,7 @@ from exchange_push.pubsub.publication import Publication
 from exchange_push.pubsub.session import Session, Terms
 from exchange_push.wire.dialects.plain import PLAIN
 
-DEPTH = ChannelKind("depth", Owner.SYMBOL, SlowPolicy.RESYNC, 100, checksum=True)
+DEPTH = ChannelKind("depth", Owner.SYMBOL, SlowPolicy.RESYNC, 100, checksum=True, of_book=True)
 TRADES = ChannelKind("trades", Owner.SYMBOL, SlowPolicy.QUEUE, 100)
 TICKER = ChannelKind("ticker", Owner.SYMBOL, SlowPolicy.CONFLATE, 1000)
 KLINE = ChannelKind("kline_1m", Owner.SYMBOL, SlowPolicy.CONFLATE, 250)

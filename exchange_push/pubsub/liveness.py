@@ -1,0 +1,81 @@
+"""Liveness: which channels may be old, since when, and who is told of it.
+
+What the exchange computes for its clients goes stale when nothing is heard of the engine's feed, and what is made of a
+book also when that book is unsure. A stale channel and a quiet one look alike; the difference is told on `system`, to
+those who listen to it, under the names that they know. What is pushed never goes stale, and neither does what never
+was there: a feed or a book that was never heard of is absent.
+
+Nothing is measured here: `look` is given what the feed and the books say.
+"""
+
+from collections.abc import Set
+from typing import Final
+
+from exchange_push.pubsub.channel import Channel
+from exchange_push.pubsub.hub import Hub
+from exchange_push.pubsub.publication import Publication
+
+_NOBODY: Final[frozenset[str]] = frozenset()
+
+
+class Liveness:
+    """`system` is the channel on which it is told; a feed is silent after more than `stale_ms`."""
+
+    def __init__(self, hub: Hub, system: Channel, *, stale_ms: int) -> None:
+        self.silences = 0
+        """How often the feed fell silent."""
+        self._hub = hub
+        self._system = system
+        self._stale_ms = stale_ms
+        self._silent_since: int | None = None
+        self._unsure_since: dict[str, int] = {}  # by symbol
+        self._polled: Set[str] = _NOBODY
+
+    def since(self, channel: Channel) -> int | None:
+        """Since when (ms since the epoch) the channel may be old; None: it is live."""
+        kind = channel.kind
+        if not kind.computed:
+            return None
+        if kind.of_book:
+            unsure_since = self._unsure_since.get(channel.owner)
+            if unsure_since is not None or channel.owner in self._polled:
+                return unsure_since
+        return self._silent_since
+
+    def notice(self, channel: Channel, name: str) -> Publication | None:
+        """What a new listener to the channel must know; None: that it is live, as is expected."""
+        since = self.since(channel)
+        return None if since is None else self._notice(name, since)
+
+    def look(self, now_ms: int, silent_ms: int | None, unsure: Set[str], polled: Set[str] = _NOBODY) -> None:
+        """Take in how things stand, on each tick, and tell who must know what became stale or live by it.
+
+        `now_ms` is the wall clock; the feed was last heard `silent_ms` ago, None: never; the books of the symbols
+        `unsure` are not known at present; those of `polled` come by another way than the feed.
+        """
+        silent = silent_ms is not None and silent_ms > self._stale_ms
+        if not silent:
+            polled = _NOBODY  # it is of no consequence
+        was_silent = self._silent_since is not None
+        if silent == was_silent and self._unsure_since.keys() == unsure and self._polled == polled:
+            return
+        before = {channel: self.since(channel) for channel, _ in self._hub.channels()}
+        if silent and not was_silent:
+            self.silences += 1
+            self._silent_since = now_ms - (silent_ms or 0)
+        elif not silent:
+            self._silent_since = None
+        self._unsure_since = {symbol: self._unsure_since.get(symbol, now_ms) for symbol in unsure}
+        self._polled = frozenset(polled)
+        for channel, was_since in before.items():
+            since = self.since(channel)
+            if (since is None) != (was_since is None):
+                for name, listeners in self._hub.listeners(channel).items():
+                    notice = self._notice(name, since)
+                    for session in listeners:
+                        session.tell(notice)
+
+    def _notice(self, name: str, since: int | None) -> Publication:
+        if since is None:
+            return Publication(self._system, {"type": "live", "channel": name})
+        return Publication(self._system, {"type": "stale", "channel": name, "since": since})
