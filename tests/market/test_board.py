@@ -279,3 +279,41 @@ def test_market_time_goes_back_within_a_session_only_when_for_10_s_all_new_trade
         exchange.run(1_000)
         assert exchange.board.set_backs == (number >= 16)
     assert _closed(exchange)[-3:] == [26_000, 27_000, 28_000]
+
+
+def test_a_book_is_unsure_from_its_loss_until_a_new_one_is_published() -> None:
+    exchange = Exchange()
+    exchange.apply(book(1, T, [("7", "1")], []))
+    for _ in range(3):
+        exchange.tick()
+        assert exchange.board.unsure_books() == set()
+    exchange.apply(depth(5, 5, T, [], []))
+    exchange.run(300)
+    assert exchange.board.unsure_books() == {"S"}
+    assert exchange.board.books_out_of_sync() == ["S"]
+    exchange.run(50)
+    exchange.apply(book(5, T, [("7", "2")], []))
+    exchange.published.clear()
+    while exchange.board.unsure_books():
+        assert exchange.sent("S@depth") == []
+        exchange.tick()
+    assert [data["type"] for data in exchange.sent("S@depth")] == ["snapshot"]
+    assert exchange.board.books_out_of_sync() == []
+
+
+def test_a_book_that_nobody_can_have_seen_is_not_unsure() -> None:
+    exchange = Exchange()
+    exchange.apply(depth(5, 5, T, [], []), depth(9, 9, T, [], []))
+    exchange.run(200)
+    assert exchange.board.unsure_books() == set()
+    assert exchange.board.books_out_of_sync() == ["S"]
+
+
+def test_a_book_lost_and_found_within_a_tick_is_not_unsure() -> None:
+    exchange = Exchange()
+    exchange.apply(book(1, T, [("7", "1")], []))
+    exchange.run(200)
+    exchange.apply(Restart(7), book(1, T + 1, [("8", "1")], []))
+    for _ in range(4):
+        exchange.tick()
+        assert exchange.board.unsure_books() == set()

@@ -1,0 +1,46 @@
+"""Silence of the engine's feed, as clients and the operator see it."""
+
+import pytest_twisted
+
+from tests.end_to_end.conftest import Start
+
+T = 1_700_000_000_000
+BOOK = ["book", "BTCUSDT", 100, T, [["50000", "1"]], [["50001", "2"]]]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_silent_feed_is_told_to_clients_and_to_the_operator_until_it_is_back(start: Start) -> None:
+    running = start(feed__stale_ms=200)
+    client = await running.client("system", "BTCUSDT@depth", "BTCUSDT@kline", "@order", token="***")
+    assert await running.get("/readyz") == {"status": "ok"}  # never heard from: absent, not silent
+    running.feed(BOOK)
+    first = await client.event("system")
+    second = await client.event("system")
+    assert await running.get("/readyz") == {"status": "the feed is silent"}
+    late = await running.client("system", "BTCUSDT@depth")
+    assert await late.event("system") == {"type": "stale", "channel": "BTCUSDT@depth", "since": first["since"]}
+    running.feed()  # a heartbeat
+    third, fourth = await client.event("system"), await client.event("system")
+    assert await running.get("/readyz") == {"status": "ok"}
+
+    since = first.pop("since")
+    assert abs(since - running.server.terms.now_ms()) < 10_000
+    assert second.pop("since") == since
+    assert [first, second] == [{"type": "stale", "channel": name} for name in ("BTCUSDT@depth", "BTCUSDT@kline")]
+    assert [third, fourth] == [{"type": "live", "channel": name} for name in ("BTCUSDT@depth", "BTCUSDT@kline")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_book_that_lost_its_chain_is_stale_until_its_new_snapshot_has_come(start: Start) -> None:
+    running = start()
+    client = await running.client("system", "BTCUSDT@depth", "BTCUSDT@trades")
+    running.feed(BOOK)
+    assert (await client.event("BTCUSDT@depth"))["type"] == "snapshot"
+    running.feed(["depth", "BTCUSDT", 105, 105, T + 10, [["50000", "3"]], []])
+    told = await client.event("system")
+    assert (told["type"], told["channel"]) == ("stale", "BTCUSDT@depth")
+    running.feed(["book", "BTCUSDT", 105, T + 20, [["50000", "3"]], [["50001", "2"]]])
+    snapshot, told = await client.next(), await client.next()
+
+    assert (snapshot["event"], snapshot["data"]["type"]) == ("BTCUSDT@depth", "snapshot")
+    assert told == {"event": "system", "data": {"type": "live", "channel": "BTCUSDT@depth"}}
