@@ -43,6 +43,10 @@ COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
     ChannelKind("ticker",     _EVERY,  _RESYNC,   1000): EveryTickerFeed,
     ChannelKind("markprice",  _EVERY,  _RESYNC,   1000): EveryMarkPriceFeed,
 }
+# Channels that show something of a symbol's book: where books are polled, it is for these.
+POLLED: Final = frozenset(
+    kind for kind in COMPUTED if kind.owner is _SYMBOL and (kind.of_book or kind.name in ("ticker", "markprice"))
+)
 # Channels whose payload is whatever is pushed to them.
 PUSHED: Final = (
     ChannelKind("balance",    _USER,   _QUEUE),

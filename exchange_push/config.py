@@ -55,6 +55,14 @@ class Feed(_Table, frozen=True):
     waiting: Positive = 65536
 
 
+class Book(_Table, frozen=True):
+    """Books asked for over HTTP."""
+
+    url: str | None = None
+    """`{symbol}` stands for the symbol."""
+    interval_ms: Annotated[int, msgspec.Meta(ge=50)] = 1000
+
+
 class Auth(_Table, frozen=True):
     url: str = "http://127.0.0.1:8000/websocket_auth"
     format: Literal["json", "form"] = "json"
@@ -108,6 +116,7 @@ class Config(_Table, frozen=True):
     lines: Lines = Lines()
     internal: Internal = Internal()
     feed: Feed = Feed()
+    book: Book = Book()
     auth: Auth = Auth()
     clients: Clients = Clients()
     market: Market = Market()

@@ -9,11 +9,13 @@ from exchange_push.intake.desk import Desk
 from exchange_push.intake.gate import Gate
 from exchange_push.intake.http import Api
 from exchange_push.intake.line import PushLines
+from exchange_push.intake.poll import BookPoll
 from exchange_push.intake.udp import FeedService
 from exchange_push.intake.websocket import PushFactory
 from exchange_push.market.board import Board
 from exchange_push.metrics import Metrics
 from exchange_push.pubsub.hub import Hub
+from exchange_push.pubsub.liveness import Liveness
 from exchange_push.wire.sequence import COUNTERS
 
 
@@ -52,6 +54,19 @@ def market_counters(metrics: Metrics, board: Board) -> None:
     metrics.add("set_backs", "Market time set back to an older feed", "counter", lambda: board.set_backs)
     metrics.add("symbols", "Symbols heard of", "gauge", lambda: len(board.symbols()))
     metrics.add("market_time_ms", "Market time, ms since the epoch", "gauge", lambda: board.market_time)
+
+
+def poll_counters(metrics: Metrics, poll: BookPoll) -> None:
+    metrics.add("book_polls", "Books asked for over HTTP", "counter", lambda: poll.calls)
+    metrics.add("book_polls_failed", "Books asked for that did not come", "counter", lambda: poll.failed)
+    metrics.add("book_polls_behind", "Books that were older than the one held", "counter", lambda: poll.behind)
+    metrics.add("book_poll_faults", "Books that failed inside", "counter", lambda: poll.faults)
+    metrics.add("book_polls_in_flight", "Books being asked for", "gauge", lambda: poll.in_flight)
+
+
+def liveness_counters(metrics: Metrics, liveness: Liveness) -> None:
+    metrics.add("feed_silences", "Times that the feed fell silent", "counter", lambda: liveness.silences)
+    metrics.add("unsure_books", "Books out of sync, or polled too long ago", "gauge", lambda: liveness.unsure)
 
 
 def client_counters(metrics: Metrics, hub: Hub, clients: ClientFactory, front: Front, auth: AuthService) -> None:

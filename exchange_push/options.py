@@ -16,6 +16,8 @@ from exchange_push.errors import ConfigError, quoted
 from exchange_push.intake.feed_port import parse_feed
 from exchange_push.intake.gate import guard_listen
 
+_KEYS = (("api", "api.listen"), ("lines", "lines.listen"), ("book-url", "book.url"), ("auth-url", "auth.url"))
+
 
 class Options(usage.Options):
     """Flags of `twistd exchange-push`. What is wrong with them is one line and exit status 1."""
@@ -30,6 +32,7 @@ class Options(usage.Options):
         ("config", None, None, "TOML file of the configuration."),
         ("api", None, None, "Endpoint of the internal HTTP and WebSocket API. [default: tcp:6789:interface=127.0.0.1]"),
         ("lines", None, None, "Endpoint of the TCP push line. [default: tcp:6792:interface=127.0.0.1]"),
+        ("book-url", None, None, "URL of the engine's books, with {symbol} in it, where they are to be polled."),
         ("auth-url", None, None, "URL of the auth service. [default: http://127.0.0.1:8000/websocket_auth]"),
     )
 
@@ -70,7 +73,7 @@ class Options(usage.Options):
             flags["listen"] = self._listen
         if self._feed:
             flags["feed.listen"] = self._feed
-        for flag, key in (("api", "api.listen"), ("lines", "lines.listen"), ("auth-url", "auth.url")):
+        for flag, key in _KEYS:
             if self[flag] is not None:
                 flags[key] = self[flag]
         try:
@@ -102,6 +105,11 @@ def check(config: Config) -> None:
     url = URL.fromText(config.auth.url)
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigError(f"auth.url: found {quoted(config.auth.url)}, expected http://HOST:PORT/PATH or https://…")
+    if config.book.url is not None:
+        url = URL.fromText(config.book.url.replace("{symbol}", "SYMBOL"))
+        if url.scheme not in ("http", "https") or not url.host or "{symbol}" not in config.book.url:
+            expected = "http://HOST:PORT/PATH?symbol={symbol} or https://…"
+            raise ConfigError(f"book.url: found {quoted(config.book.url)}, expected {expected}")
     taken = {kind.name for kind in (*catalog.COMPUTED, *catalog.PUSHED)} | catalog.ALIASES.keys()
     for name in config.channels.public + config.channels.private:
         if name in taken:

@@ -15,7 +15,14 @@ from twisted.python.url import URL
 
 from exchange_push import catalog
 from exchange_push.config import Config
-from exchange_push.counters import client_counters, feed_counters, intake_counters, market_counters
+from exchange_push.counters import (
+    client_counters,
+    feed_counters,
+    intake_counters,
+    liveness_counters,
+    market_counters,
+    poll_counters,
+)
 from exchange_push.demo.exchange import demo_service
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.front import Front
@@ -27,6 +34,7 @@ from exchange_push.intake.feed_port import parse_feed
 from exchange_push.intake.gate import Gate, is_loopback
 from exchange_push.intake.http import Api
 from exchange_push.intake.line import PushLines
+from exchange_push.intake.poll import BookPoll
 from exchange_push.intake.udp import FeedService
 from exchange_push.intake.websocket import PushFactory
 from exchange_push.lifecycle import Listener, Ticks
@@ -108,11 +116,24 @@ class ExchangePush(MultiService):
             grace_ms=config.feed.grace_ms,
             waiting_limit=config.feed.waiting,
         )
+        self.book_poll = BookPoll(
+            reactor,
+            config.book.url,
+            interval_ms=config.book.interval_ms,
+            stale_ms=config.feed.stale_ms,
+            in_use=self._symbols_in_use,
+            book=self.board.book,
+            apply=lambda event: self.board.apply([event], now_ms()),
+            restart=self.board.restart_book,
+            now_ms=now_ms,
+            time_ms=self._polled_time,
+        )
         # In this order: what comes in is heard before clients and back ends find an open port.
         self.feed.setServiceParent(self)
         self.auth.setServiceParent(self)
         self.ticks = Ticks(reactor, TICK_MS / 1000, self._tick)
         self.ticks.setServiceParent(self)
+        self.book_poll.setServiceParent(self)
         self._take_pushes()
         self._let_clients_in()
         self._count()
@@ -163,6 +184,8 @@ class ExchangePush(MultiService):
 
     def _count(self) -> None:
         feed_counters(self.metrics, self.feed)
+        liveness_counters(self.metrics, self.liveness)
+        poll_counters(self.metrics, self.book_poll)
         market_counters(self.metrics, self.board)
         client_counters(self.metrics, self.hub, self.clients, self.front, self.auth)
         intake_counters(self.metrics, self.desk, self.gate, self.api, self.lines, self.pushes)
@@ -189,8 +212,19 @@ class ExchangePush(MultiService):
     def _tick(self) -> None:
         for publication in self.board.flush(self._now_ms()):
             self.hub.publish(publication)
+        unsure = self.board.unsure_books() | self.book_poll.overdue
         # After what is published: who hears that a book is live again has its snapshot by then.
-        self.liveness.look(self.terms.now_ms(), self.feed.silent_ms(), self.board.unsure_books())
+        self.liveness.look(self.terms.now_ms(), self.feed.silent_ms(), unsure, self.book_poll.current)
+
+    def _symbols_in_use(self) -> list[str]:
+        """Symbols whose book somebody needs."""
+        listened = [channel.owner for channel, _ in self.hub.channels() if channel.kind in catalog.POLLED]
+        return listened + self.board.books_out_of_sync()
+
+    def _polled_time(self) -> int:
+        """The time of a book that is asked for now: never later than an event's, or polling would drive market time."""
+        alone = self.feed.silent_ms() is None and not self.desk.events
+        return self.terms.now_ms() if alone else self.board.heard_time or self.terms.now_ms()
 
     def converse(self, protocol: ClientProtocol) -> Session:
         dialect = catalog.DIALECTS[protocol.websocket_protocol_in_use]

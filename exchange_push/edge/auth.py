@@ -11,15 +11,15 @@ from urllib.parse import urlencode
 
 import msgspec
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from exchange_push.edge.upstream import Upstream
 from exchange_push.errors import AuthError, AuthRefused, AuthUnavailable
 from exchange_push.pubsub.channel import UID
 from exchange_push.pubsub.login import Login
+from exchange_push.upstream import Upstream, why
 
 _ANSWER_BYTES: Final = 4096
 _TOKEN_BYTES: Final = 4096  # as much as travels in a header elsewhere; more is an attack
@@ -52,7 +52,8 @@ class AuthService(Service):
         wait_s: float = 10,
     ) -> None:
         self._reactor = reactor
-        self._upstream = Upstream(reactor, url, connections=in_flight, limit_bytes=_ANSWER_BYTES)
+        self._upstream = Upstream(reactor, connections=in_flight, limit_bytes=_ANSWER_BYTES)
+        self._url = url
         self._format = format
         self._timeout_s = timeout_s
         self._in_flight_max = in_flight
@@ -126,10 +127,10 @@ class AuthService(Service):
 
     async def _ask(self, token: str) -> Login:
         if self._format == "json":
-            answer = await self._upstream.post(msgspec.json.encode({"token": token}), b"application/json")
+            answer = await self._upstream.post(self._url, msgspec.json.encode({"token": token}), b"application/json")
         else:
             form = urlencode({"token": token}).encode()
-            answer = await self._upstream.post(form, b"application/x-www-form-urlencoded")
+            answer = await self._upstream.post(self._url, form, b"application/x-www-form-urlencoded")
         if answer.status in _REFUSED:
             raise AuthRefused(f"status {answer.status}")
         if answer.status != 200:
@@ -213,11 +214,7 @@ def _login(text: bytes) -> Login:
 
 
 def _error(failure: Failure) -> AuthError:
-    """Names the class of what went wrong, and no more: the messages of others may hold the token."""
     wrong = failure.value
     if isinstance(wrong, AuthError):
         return wrong
-    reasons = [reason.value for reason in getattr(wrong, "reasons", (failure,))]
-    if any(isinstance(reason, CancelledError | TimeoutError) for reason in reasons):
-        return AuthUnavailable("no whole answer in time")
-    return AuthUnavailable(", ".join(sorted({type(reason).__name__ for reason in reasons})))
+    return AuthUnavailable(why(failure))

@@ -90,6 +90,11 @@ class Board:
         return self._clock.time
 
     @property
+    def heard_time(self) -> int:
+        """The highest time of an event, ms since the epoch; 0 before the first."""
+        return self._clock.heard
+
+    @property
     def book_gaps(self) -> int:
         """How often a book went out of sync."""
         return sum(book.gaps for book in self._books())
@@ -164,6 +169,12 @@ class Board:
         """The book of a symbol, in sync or not; None: no event of it ever came."""
         market = self._markets.by_symbol.get(symbol)
         return None if market is None else market.book
+
+    def restart_book(self, symbol: str) -> None:
+        """The engine began the update ids of this book anew, as its next whole book will show."""
+        market = self._markets.by_symbol.get(symbol)
+        if market is not None:
+            self._book(market).restart_ids()
 
     def books_out_of_sync(self) -> list[str]:
         """Symbols whose book is waiting for a whole one."""

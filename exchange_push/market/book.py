@@ -161,7 +161,7 @@ class Book:
         self.heard = True
         if self._numbered and event.id <= self.id:
             if event.id < self.id and event.time - self.time > _RESTART_MS:
-                self._restart_ids()
+                self.restart_ids()
             elif self.in_sync or event.id < self.id:
                 self.old_events += 1
                 return
@@ -182,7 +182,7 @@ class Book:
             if event.last == self.id or event.time - self.time <= _RESTART_MS:
                 self.old_events += 1
                 return
-            self._restart_ids()
+            self.restart_ids()
         if not self.in_sync:
             self._waiting.append(event)
         elif self._joins(event):
@@ -235,7 +235,8 @@ class Book:
         self.in_sync = False
         self.published_id = None
 
-    def _restart_ids(self) -> None:
+    def restart_ids(self) -> None:
+        """The engine began the update ids of this book anew."""
         self.restarted_ids += 1
         self.restart(self.epoch + 1)
 

@@ -31,6 +31,11 @@ class Liveness:
         self._unsure_since: dict[str, int] = {}  # by symbol
         self._polled: Set[str] = _NOBODY
 
+    @property
+    def unsure(self) -> int:
+        """How many books are not known at present."""
+        return len(self._unsure_since)
+
     def since(self, channel: Channel) -> int | None:
         """Since when (ms since the epoch) the channel may be old; None: it is live."""
         kind = channel.kind

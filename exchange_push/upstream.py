@@ -1,14 +1,14 @@
 """Upstream: an HTTP service that we ask, through treq, within bounds.
 
 No redirects, no cookies, no gzip, no more of an answer than fits the limit; connections are kept and reused.
-Not here: what is asked, what an answer means, how many ask at once, and the deadline: cancel `post`.
+Not here: what is asked, what an answer means, how many ask at once, and the deadline: cancel `get` or `post`.
 """
 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, cast
 
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -26,6 +26,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 _CONNECT_TIMEOUT_S: Final = 1
+_JSON: Final = b"application/json"
 _KEPT_S: Final = 30  # below the keep-alive of the usual HTTP servers, so that we close first
 
 
@@ -36,11 +37,10 @@ class Answer(NamedTuple):
 
 
 class Upstream:
-    """POSTs to `url`; keeps at most `connections` between calls; reads at most `limit_bytes` of an answer."""
+    """Keeps at most `connections` between calls; reads at most `limit_bytes` of an answer."""
 
-    def __init__(self, reactor: Any, url: str, *, connections: int, limit_bytes: int) -> None:
+    def __init__(self, reactor: Any, *, connections: int, limit_bytes: int) -> None:
         self._reactor = reactor
-        self._url = url
         self._limit_bytes = limit_bytes
         self._pool = _Pool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = connections
@@ -57,9 +57,16 @@ class Upstream:
         closed: Deferred[None] = self._pool.closeCachedConnections()
         return closed
 
-    async def post(self, data: bytes, content_type: bytes) -> Answer:
+    async def get(self, url: str) -> Answer:
         """Ask once; raises what treq and Twisted raise, whose messages may quote anything of the request."""
-        asked = self._request(self._agent, data, content_type)
+        return await self._ask("GET", url, Headers({b"Accept": [_JSON]}), None)
+
+    async def post(self, url: str, data: bytes, content_type: bytes) -> Answer:
+        """The same with a body."""
+        return await self._ask("POST", url, Headers({b"Content-Type": [content_type], b"Accept": [_JSON]}), data)
+
+    async def _ask(self, method: str, url: str, headers: Headers, data: bytes | None) -> Answer:
+        asked = self._request(self._agent, method, url, headers, data)
         kept = self._pool.gave_kept
         try:
             response = await asked
@@ -68,23 +75,34 @@ class Upstream:
             if not kept or any(reason.check(CancelledError) for reason in died.reasons):
                 raise
             self.retried += 1
-            response = await self._request(self._fresh_agent, data, content_type)
+            response = await self._request(self._fresh_agent, method, url, headers, data)
         body = _Body(self._limit_bytes)
         response.deliverBody(body)
         return Answer(response.code, await body.whole)
 
-    def _request(self, agent: "_PlainAgent", data: bytes, content_type: bytes) -> Deferred[IResponse]:
+    def _request(
+        self, agent: "_PlainAgent", method: str, url: str, headers: Headers, data: bytes | None
+    ) -> Deferred[IResponse]:
         # A client of its own for every call: it would keep the cookies of one user for the next.
         client = HTTPClient(cast(IAgent, agent), data_to_body_producer=cast(Any, _Question))
-        response = client.post(
-            self._url,
+        response = client.request(
+            method,
+            url,
             data=data,
-            headers=Headers({b"Content-Type": [content_type], b"Accept": [b"application/json"]}),
+            headers=headers,
             allow_redirects=False,
             unbuffered=True,
             reactor=self._reactor,
         )
         return cast("Deferred[IResponse]", response)
+
+
+def why(failure: Failure) -> str:
+    """What went wrong with a call, by its class and no more: the messages of others may hold a token."""
+    reasons = [reason.value for reason in getattr(failure.value, "reasons", (failure,))]
+    if any(isinstance(reason, CancelledError | TimeoutError) for reason in reasons):
+        return "no whole answer in time"
+    return ", ".join(sorted({type(reason).__name__ for reason in reasons}))
 
 
 class _Connections(_HTTP11ClientFactory):
