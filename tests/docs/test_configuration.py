@@ -42,6 +42,7 @@ def test_every_flag_stands_there_and_sets_the_key_that_it_names(monkeypatch: pyt
         "ENDPOINT": "unix:/tmp/there",
         "ADDRESS": "udp:4321:interface=127.0.0.1",
         "URL": "http://127.0.0.1:1/there",
+        "TEMPLATE": "http://127.0.0.1:1/there?symbol={symbol}",
     }
     for flag, key in rows.items():
         if key:
