@@ -13,7 +13,8 @@ from exchange_push.intake.poll import BookPoll
 from exchange_push.intake.udp import FeedService
 from exchange_push.intake.websocket import PushFactory
 from exchange_push.market.board import Board
-from exchange_push.metrics import Metrics
+from exchange_push.market.latency import BOUNDS_MS, Histogram, Latency
+from exchange_push.metrics import Buckets, Metrics
 from exchange_push.pubsub.hub import Hub
 from exchange_push.pubsub.liveness import Liveness
 from exchange_push.wire.sequence import COUNTERS
@@ -54,6 +55,29 @@ def market_counters(metrics: Metrics, board: Board) -> None:
     metrics.add("set_backs", "Market time set back to an older feed", "counter", lambda: board.set_backs)
     metrics.add("symbols", "Symbols heard of", "gauge", lambda: len(board.symbols()))
     metrics.add("market_time_ms", "Market time, ms since the epoch", "gauge", lambda: board.market_time)
+
+
+def latency_histograms(metrics: Metrics, latency: Latency) -> None:
+    metrics.add_histogram(
+        "engine_to_received_seconds",
+        "From the engine's time of an event to its arrival",
+        lambda: _buckets(latency.received),
+        ("kind",),
+    )
+    metrics.add_histogram(
+        "received_to_written_seconds",
+        "From an event's arrival to the writing of what was made of it",
+        lambda: _buckets(latency.written),
+        ("kind",),
+    )
+
+
+def _buckets(histograms: Mapping[str, Histogram]) -> Mapping[tuple[str, ...], Buckets]:
+    bounds_s = tuple(bound_ms / 1000 for bound_ms in BOUNDS_MS)
+    return {
+        (label,): Buckets(bounds_s, histogram.counts(), histogram.sum_ms / 1000)
+        for label, histogram in histograms.items()
+    }
 
 
 def poll_counters(metrics: Metrics, poll: BookPoll) -> None:

@@ -19,6 +19,7 @@ from exchange_push.counters import (
     client_counters,
     feed_counters,
     intake_counters,
+    latency_histograms,
     liveness_counters,
     market_counters,
     poll_counters,
@@ -184,6 +185,7 @@ class ExchangePush(MultiService):
 
     def _count(self) -> None:
         feed_counters(self.metrics, self.feed)
+        latency_histograms(self.metrics, self.board.latency)
         liveness_counters(self.metrics, self.liveness)
         poll_counters(self.metrics, self.book_poll)
         market_counters(self.metrics, self.board)
@@ -210,11 +212,21 @@ class ExchangePush(MultiService):
     # -- what happens on the way
 
     def _tick(self) -> None:
-        for publication in self.board.flush(self._now_ms()):
+        publications = self.board.flush(self._now_ms())
+        for publication in publications:
             self.hub.publish(publication)
+        self._time(publications)
         unsure = self.board.unsure_books() | self.book_poll.overdue
         # After what is published: who hears that a book is live again has its snapshot by then.
         self.liveness.look(self.terms.now_ms(), self.feed.silent_ms(), unsure, self.book_poll.current)
+
+    def _time(self, publications: list[Publication]) -> None:
+        """Count how long it took; by the next turn the sockets were written to."""
+        latency = self.board.latency
+        found = latency.flush(publications)
+        if found:
+            latency.count_received(found, self.terms.now_ms() - self._now_ms())
+            self._reactor.callLater(0, lambda: latency.count_written(found, self._now_ms()))
 
     def _symbols_in_use(self) -> list[str]:
         """Symbols whose book somebody needs."""

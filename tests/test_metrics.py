@@ -1,7 +1,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exchange_push.metrics import Metrics
+from exchange_push.metrics import Buckets, Metrics
 from tests.fakes import LoggedFailures
 
 
@@ -47,6 +47,22 @@ def test_the_text_is_prometheus_own() -> None:
         b"# TYPE exchange_push_trades_total counter\n"
         b"exchange_push_trades_total 5.0\n"
     ) in metrics.text()
+
+
+def test_a_histogram_has_its_buckets_its_count_and_its_sum() -> None:
+    metrics = Metrics()
+    waits = {("depth",): Buckets((0.001, 0.5), [1, 3, 4], 7.25)}
+    metrics.add_histogram("waits_seconds", "Waits.", lambda: waits, ("kind",))
+    found = samples(metrics)
+    name, kind = "exchange_push_waits_seconds", ("kind", "depth")
+    assert {le: found[f"{name}_bucket", (kind, ("le", le))] for le in ("0.001", "0.5", "+Inf")} == {
+        "0.001": 1,
+        "0.5": 3,
+        "+Inf": 4,
+    }
+    assert (found[f"{name}_count", (kind,)], found[f"{name}_sum", (kind,)]) == (4, 7.25)
+    with pytest.raises(ValueError, match="waits"):
+        metrics.add_histogram("waits_seconds", "Others.", lambda: waits, ("kind",))
 
 
 def test_one_metric_that_cannot_be_read_hides_no_other(logged_failures: LoggedFailures) -> None:

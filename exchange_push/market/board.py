@@ -23,6 +23,7 @@ from exchange_push.market.events import (
 )
 from exchange_push.market.exact import EXACT
 from exchange_push.market.feed import Feed, FeedFactory, Market, Markets, Product, Tick
+from exchange_push.market.latency import Latency
 from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.publication import Publication
 
@@ -70,6 +71,8 @@ class Board:
         self._recorded = Recorded()
         self._markets = Markets(wanted, products, self._recorded)
         self._feeds: dict[ChannelKind, Feed] = {kind: make(kind, self._markets) for kind, make in kinds.items()}
+        self.latency = Latency(kinds, TICK_MS)
+        self._now_ms = 0  # of the events being applied
         self._slots: dict[int, int] = {}
         self._second = 0  # of market time at the last tick
         self._traded: dict[Market, None] = {}
@@ -120,6 +123,7 @@ class Board:
     def apply(self, events: Iterable[MarketEvent | Restart | Gap], now_ms: int) -> None:
         """Take in events in their order. Nothing is added up yet, so this is called without EXACT."""
         clock = self._clock
+        self._now_ms = now_ms
         highest, behind, far = self._bounds(now_ms)
         for event in events:
             if isinstance(event, Restart | Gap):
@@ -217,11 +221,15 @@ class Board:
             market.mark_time = event.time
             if not market.trades:
                 self._traded[market] = None
+                self.latency.take_trade(event, self._now_ms)
             market.trades.append(event)
-        elif isinstance(event, DepthChange):
-            self._book(market).take_depth(event)
-        elif isinstance(event, BookSnapshot):
-            self._book(market).take_book(event)
+        elif isinstance(event, DepthChange | BookSnapshot):
+            if market not in self._booked:
+                self.latency.take_book(event, self._now_ms)
+            if isinstance(event, DepthChange):
+                self._book(market).take_depth(event)
+            else:
+                self._book(market).take_book(event)
         elif isinstance(event, IndexPrice):
             known = market.sources.get(event.source)
             if known is None or event.time >= known.time:

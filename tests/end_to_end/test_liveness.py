@@ -44,3 +44,29 @@ async def test_a_book_that_lost_its_chain_is_stale_until_its_new_snapshot_has_co
 
     assert (snapshot["event"], snapshot["data"]["type"]) == ("BTCUSDT@depth", "snapshot")
     assert told == {"event": "system", "data": {"type": "live", "channel": "BTCUSDT@depth"}}
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_operator_sees_how_long_each_kind_of_channel_took(start: Start) -> None:
+    running = start()
+    clients = [await running.client("BTCUSDT@depth", "BTCUSDT@bookticker") for _ in range(3)]
+    engine_time = running.server.terms.now_ms() - 700
+    running.feed(["book", "BTCUSDT", 100, engine_time, [["50000", "1"]], []])
+    for client in clients:
+        await client.event("BTCUSDT@depth")
+        await client.event("BTCUSDT@bookticker")
+    text = await running.get("/metrics")
+    found = {
+        line.split(" ")[0].removeprefix("exchange_push_"): float(line.split(" ")[1])
+        for line in text.splitlines()
+        if "_seconds_" in line and 'kind="' in line
+    }
+
+    for kind in ("depth", "bookticker"):
+        received, written = (
+            f'{name}_seconds_%s{{kind="{kind}"}}' for name in ("engine_to_received", "received_to_written")
+        )
+        assert (found[received % "count"], found[written % "count"]) == (1, 1)  # however many clients
+        assert 0.7 <= found[received % "sum"] < 5
+        assert found[written % "sum"] < 5
+    assert found['engine_to_received_seconds_count{kind="kline"}'] == 0

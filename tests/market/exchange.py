@@ -28,13 +28,13 @@ from exchange_push.pubsub.channel import ALL, Channel, ChannelKind, Owner, SlowP
 from exchange_push.pubsub.publication import Publication
 
 KINDS: dict[ChannelKind, FeedFactory] = {
-    ChannelKind("depth", Owner.SYMBOL, SlowPolicy.RESYNC, 100): DepthFeed,
+    ChannelKind("depth", Owner.SYMBOL, SlowPolicy.RESYNC, 100, of_book=True): DepthFeed,
     **{
-        ChannelKind(f"depth{n}", Owner.SYMBOL, SlowPolicy.CONFLATE, 100): partial(BestLevelsFeed, levels=n)
+        ChannelKind(f"depth{n}", Owner.SYMBOL, SlowPolicy.CONFLATE, 100, of_book=True): partial(BestLevelsFeed, levels=n)
         for n in (5, 10, 20)
     },
     ChannelKind("trades", Owner.SYMBOL, SlowPolicy.QUEUE, 100): TradesFeed,
-    ChannelKind("bookticker", Owner.SYMBOL, SlowPolicy.CONFLATE, 50): BookTickerFeed,
+    ChannelKind("bookticker", Owner.SYMBOL, SlowPolicy.CONFLATE, 50, of_book=True): BookTickerFeed,
     ChannelKind("ticker", Owner.SYMBOL, SlowPolicy.CONFLATE, 1_000): TickerFeed,
     **{
         ChannelKind(f"kline_{name}", Owner.SYMBOL, SlowPolicy.CONFLATE, 250): partial(KlineFeed, interval=name)
