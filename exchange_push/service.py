@@ -125,7 +125,6 @@ class ExchangePush(MultiService):
             in_use=self._symbols_in_use,
             book=self.board.book,
             apply=lambda event: self.board.apply([event], now_ms()),
-            restart=self.board.restart_book,
             now_ms=now_ms,
             time_ms=self._polled_time,
         )

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from exchange_push.errors import WireError
-from exchange_push.market.book import Book
+from exchange_push.market.book import RESTART_MS, Book
 from exchange_push.market.events import BookSnapshot
 from exchange_push.upstream import Upstream, why
 from exchange_push.wire.polled import decode_polled
@@ -70,9 +70,8 @@ class _Queue(NamedTuple):
 class BookPoll(Service):
     """Asks `url`, with a symbol in the place of `{symbol}`; without a URL it does nothing.
 
-    `in_use` gives the symbols whose book somebody needs, `book` what is held of one. A new book goes to `apply`, after
-    `restart` where its ids began anew. `now_ms` is monotonic; `time_ms` gives the time of what is asked for now.
-    A book is asked for when nothing changed it for `interval_ms`, or it is out of sync; what was not heard of for more
+    `in_use` gives the symbols whose book somebody needs, `book` what is held of one; what is new goes to `apply`.
+    `now_ms` is monotonic; `time_ms` gives the time of what is asked for now. A book is asked for when nothing changed it for `interval_ms`, or it is out of sync; what was not heard of for more
     than `stale_ms` is overdue.
     """
 
@@ -89,7 +88,6 @@ class BookPoll(Service):
         in_use: Callable[[], Iterable[str]],
         book: Callable[[str], Book | None],
         apply: Callable[[BookSnapshot], None],
-        restart: Callable[[str], None],
         now_ms: Callable[[], int],
         time_ms: Callable[[], int],
     ) -> None:
@@ -100,7 +98,6 @@ class BookPoll(Service):
         self._in_use = in_use
         self._book = book
         self._apply = apply
-        self._restart = restart
         self._now_ms = now_ms
         self._time_ms = time_ms
         self._upstream = Upstream(reactor, connections=_PLACES + _NEW_PLACES, limit_bytes=ANSWER_BYTES)
@@ -233,15 +230,15 @@ class BookPoll(Service):
         self.behind += 1
         if not book.in_sync:
             # The book knows whether its id still counts. With its own time, this never looks like new ids to it.
-            self._give(BookSnapshot(event.symbol, event.id, book.time, event.bids, event.asks), symbol)
+            self._give(_as_of(event, book.time), symbol)
             return
         now_ms = self._now_ms()
         if symbol.behind_ms is None:
             symbol.behind_ms = now_ms
         elif now_ms - symbol.behind_ms > _BEHIND_MS:
             symbol.behind_ms = None
-            self._restart(event.symbol)
-            self._give(event, symbol)
+            # The book takes what is so much later for an engine that began its ids anew.
+            self._give(_as_of(event, max(event.time, book.time + RESTART_MS + 1)), symbol)
 
     def _give(self, event: BookSnapshot, symbol: _Symbol) -> None:
         self._apply(event)
@@ -281,3 +278,7 @@ class BookPoll(Service):
         symbol.asking = None
         del queue.asked[name]
         self._fill()
+
+
+def _as_of(event: BookSnapshot, time_ms: int) -> BookSnapshot:
+    return BookSnapshot(event.symbol, event.id, time_ms, event.bids, event.asks)

@@ -174,12 +174,6 @@ class Board:
         market = self._markets.by_symbol.get(symbol)
         return None if market is None else market.book
 
-    def restart_book(self, symbol: str) -> None:
-        """The engine began the update ids of this book anew, as its next whole book will show."""
-        market = self._markets.by_symbol.get(symbol)
-        if market is not None:
-            self._book(market).restart_ids()
-
     def books_out_of_sync(self) -> list[str]:
         """Symbols whose book is waiting for a whole one."""
         markets = self._markets.by_symbol.values()

@@ -23,7 +23,7 @@ _CHECKSUM_LEVELS = 25
 # An id at or below the one held is news of a restarted engine only where it is later by more than this. Less is the
 # usual meeting of two roads: a whole book carries the time of the last match, or of its request, and the depth events
 # that it already holds left the engine some 100 ms after that.
-_RESTART_MS = 10_000
+RESTART_MS = 10_000
 
 
 class Quote(NamedTuple):
@@ -160,8 +160,8 @@ class Book:
         """A whole book as of its id."""
         self.heard = True
         if self._numbered and event.id <= self.id:
-            if event.id < self.id and event.time - self.time > _RESTART_MS:
-                self.restart_ids()
+            if event.id < self.id and event.time - self.time > RESTART_MS:
+                self._restart_ids()
             elif self.in_sync or event.id < self.id:
                 self.old_events += 1
                 return
@@ -179,10 +179,10 @@ class Book:
     def take_depth(self, event: DepthChange) -> None:
         """Changed levels; waits where the book is out of sync."""
         if self._numbered and event.last <= self.id:
-            if event.last == self.id or event.time - self.time <= _RESTART_MS:
+            if event.last == self.id or event.time - self.time <= RESTART_MS:
                 self.old_events += 1
                 return
-            self.restart_ids()
+            self._restart_ids()
         if not self.in_sync:
             self._waiting.append(event)
         elif self._joins(event):
@@ -235,8 +235,7 @@ class Book:
         self.in_sync = False
         self.published_id = None
 
-    def restart_ids(self) -> None:
-        """The engine began the update ids of this book anew."""
+    def _restart_ids(self) -> None:
         self.restarted_ids += 1
         self.restart(self.epoch + 1)
 

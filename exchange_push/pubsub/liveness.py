@@ -64,7 +64,12 @@ class Liveness:
         was_silent = self._silent_since is not None
         if silent == was_silent and self._unsure_since.keys() == unsure and self._polled == polled:
             return
-        before = {channel: self.since(channel) for channel, _ in self._hub.channels()}
+        touched = (self._unsure_since.keys() ^ unsure) | (self._polled ^ polled)
+        before = {
+            channel: self.since(channel)
+            for channel, _ in self._hub.channels()
+            if silent != was_silent or channel.owner in touched
+        }
         if silent and not was_silent:
             self.silences += 1
             self._silent_since = now_ms - (silent_ms or 0)

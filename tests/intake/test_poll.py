@@ -36,7 +36,6 @@ class Engine:
             in_use=lambda: self.in_use | set(self.exchange.board.books_out_of_sync()),
             book=self.exchange.board.book,
             apply=options.get("apply", self._apply),
-            restart=self.exchange.board.restart_book,
             now_ms=lambda: int(self.reactor.seconds() * 1000),
             time_ms=lambda: self.time,
         )
