@@ -214,6 +214,8 @@ class ClientProtocol(WebSocketServerProtocol):
         if self._writer is not None:
             self._writer.write()  # what was said before the close arrives before it
         super().sendCloseFrame(code, reasonUtf8, isReply)
+        if self.session is not None:
+            self.session.lost()  # nothing may follow a close frame: who pushes now is told that nobody is here
         # Whoever began: a client that does not read would keep the connection for ever.
         self._abort_later()
 

@@ -23,7 +23,7 @@ from exchange_push.wire.frame import BINARY, TEXT, frame
 
 _ID_CHARS: Final = 64
 _ID_MAX: Final = 2**63 - 1
-_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
+_TOKEN: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 _OPS: Final = ("auth", "subscribe", "unsubscribe", "list", "ping")
 
 _encode = msgspec.json.Encoder().encode
