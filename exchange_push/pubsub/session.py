@@ -274,6 +274,9 @@ class Session:
                 self._take(*self._behind_login.popleft())
         except Disconnect as error:
             self.disconnect(error.code, error.reason)
+        except Exception:  # our fault: the client shall know, and who called us logs it
+            self.disconnect(CloseCode.INTERNAL_ERROR, "internal error")
+            raise
 
     def _become(self, uid: str | None) -> bool:
         """Be this user from now on, None: nobody. True when that ended the login of another."""

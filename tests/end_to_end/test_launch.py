@@ -1,6 +1,7 @@
 """The server as an operator starts and stops it: in a process of its own."""
 
 import os
+import re
 import select
 import signal
 import socket
@@ -207,6 +208,51 @@ def test_the_internal_ports_listen_on_loopback_by_default(launch: Launch) -> Non
         assert str(defaults[key]).endswith("interface=127.0.0.1")
     assert defaults["feed.listen"] == ("udp:6791:interface=127.0.0.1",)
     assert launch("--check-config", environ={"EXCHANGE_PUSH_API__LISTEN": "tcp:1"}).end() == 0  # the flag goes over it
+
+
+def test_a_default_start_listens_for_clients_everywhere_and_for_all_else_on_loopback(
+    tmp_path: Path, ports: dict[str, int]
+) -> None:
+    from exchange_push.config import Config
+
+    config = Config()
+    defaults = {
+        "listen": config.listen[0],
+        "api": config.api.listen,
+        "lines": config.lines.listen,
+        "feed": config.feed.listen[0],
+    }
+    flags = [f"--{flag}={re.sub('[0-9]+', str(ports[flag]), text, count=1)}" for flag, text in defaults.items()]
+    process = Process([str(_BIN / "exchange-push"), *flags], tmp_path, {})
+    try:
+        process.until("listen 1 listens")
+        found = listening(process.process.pid)
+    finally:
+        process.process.terminate()
+        process.end()
+
+    assert found == {
+        ("tcp", "0.0.0.0", ports["listen"]),
+        ("tcp", "127.0.0.1", ports["api"]),
+        ("tcp", "127.0.0.1", ports["lines"]),
+        ("udp", "127.0.0.1", ports["feed"]),
+    }
+    assert "ws:// without TLS" in process.output, "public and plain is worth a warning"
+
+
+def listening(pid: int) -> set[tuple[str, str, int]]:
+    """What `ss -ltnup` shows of a process: kind, address and port of all that it listens on."""
+    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.exists() or link.is_symlink()]
+    own = {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:")}
+    found = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[9] in own and fields[2].endswith(":0000"):  # no peer
+                address, port = fields[1].split(":")
+                host = socket.inet_ntoa(bytes.fromhex(address)[::-1]) if len(address) == 8 else address
+                found.add((table, host, int(port, 16)))
+    return found
 
 
 def test_the_demo_shows_live_lines_as_a_client_sees_them(launch: Launch) -> None:
