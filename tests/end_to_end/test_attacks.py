@@ -346,3 +346,18 @@ async def test_a_huge_array_of_channels_is_all_or_none(start: Start, packed: boo
     assert await ask({"op": "subscribe", "channels": names[:256] * 2}) == {"result": True}
     assert (await ask({"op": "subscribe", "channel": "system"}))["code"] == 6
     assert len((await ask({"op": "list"}))["result"]) == 256
+
+
+@pytest_twisted.ensureDeferred
+async def test_compression_is_neither_agreed_to_nor_taken(start: Start) -> None:
+    running = start()
+    offer = "permessage-deflate; client_max_window_bits, permessage-bzip2, permessage-brotli, permessage-snappy"
+    client = await connect(running.port("listen 1"), headers={"Sec-WebSocket-Extensions": offer})
+    running.callers.append(client)
+    assert client.head is not None
+    assert b"extensions" not in client.head.lower()
+    bomb = bytearray(masked(1, bytes(1000)))
+    bomb[0] |= 0x40  # RSV1: compressed
+    client.transport.write(bytes(bomb))
+
+    assert await client.close_code() == 1002
