@@ -89,8 +89,8 @@ class Sequencer:
     """Puts one numbering in order.
 
     `grace_ms`: how long a missing range is waited for (reordering, the other line). `waiting_limit`: how many events
-    may wait behind missing ones, and `waiting_limit_bytes`: how many bytes of datagrams; past either the oldest range is
-    given up at once.
+    may wait behind missing ones, and `waiting_limit_bytes`: how many bytes of datagrams; past either the oldest range
+    is given up at once.
     """
 
     def __init__(
