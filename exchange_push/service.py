@@ -141,7 +141,7 @@ class ExchangePush(MultiService):
 
     def _let_clients_in(self) -> None:
         clients = self.config.clients
-        site = public_site({b"/v1/symbols": self._symbols}, clients.origins)
+        site = public_site(self._reactor, {b"/v1/symbols": self._symbols}, clients.origins)
         self.front = Front(
             self._reactor,
             web=site,

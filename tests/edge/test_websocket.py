@@ -33,7 +33,9 @@ class House:
             reactor, self._converse, ClientOptions(**options), frozenset({"exchange-push.msgpack"})
         )
         self.front = Front(
-            reactor, web=public_site({b"/v1/symbols": lambda: [{"symbol": "A"}]}, ("*",)), websocket=self.clients
+            reactor,
+            web=public_site(reactor, {b"/v1/symbols": lambda: [{"symbol": "A"}]}, ("*",)),
+            websocket=self.clients,
         )
         self.listening = reactor.listenTCP(0, self.front, interface="127.0.0.1")
         self.port: int = self.listening.getHost().port
