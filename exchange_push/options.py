@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from ipaddress import ip_address
 from typing import NoReturn
 
 from twisted.internet.endpoints import serverFromString
@@ -99,6 +100,14 @@ def check(config: Config) -> None:
             raise ConfigError(f"{key}: {endpoint} is no endpoint: {error}; expected one like tcp:6790") from None
     for address in config.feed.listen:
         parse_feed(address)
+    for address in config.clients.proxies:
+        try:
+            ip_address(address)
+        except ValueError:
+            raise ConfigError(f"clients.proxies: found {quoted(address)}, expected an IP address") from None
+    for origin in config.clients.origins:
+        if origin != "*" and "://" not in origin:
+            raise ConfigError(f"clients.origins: found {quoted(origin)}, expected * or one like https://ex.example")
     url = URL.fromText(config.auth.url)
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigError(f"auth.url: found {quoted(config.auth.url)}, expected http://HOST:PORT/PATH or https://…")

@@ -18,7 +18,7 @@ from exchange_push.config import Config
 from exchange_push.counters import client_counters, feed_counters, intake_counters, market_counters
 from exchange_push.demo.exchange import demo_service
 from exchange_push.edge.auth import AuthService
-from exchange_push.edge.front import Front
+from exchange_push.edge.front import Front, one_spelling
 from exchange_push.edge.pages import public_site
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, client_ids
 from exchange_push.errors import CloseCode, ConfigError
@@ -147,7 +147,7 @@ class ExchangePush(MultiService):
             web=site,
             websocket=self.clients,
             max_per_address=clients.max_per_address,
-            proxies=frozenset(clients.proxies),
+            proxies=frozenset(map(one_spelling, clients.proxies)),
         )
         for index, endpoint in enumerate(self.config.listen):
             listener = Listener(f"listen {index + 1}", self._reactor, endpoint, self.front)
@@ -295,7 +295,7 @@ def client_options(config: Config) -> ClientOptions:
     return ClientOptions(
         path=clients.path,
         origins=clients.origins,
-        proxies=frozenset(clients.proxies),
+        proxies=frozenset(map(one_spelling, clients.proxies)),
         max_connections=clients.max_connections,
         max_per_address=clients.max_per_address,
         message_bytes=clients.message_bytes,

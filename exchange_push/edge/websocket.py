@@ -15,7 +15,7 @@ from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from exchange_push.edge.front import address_key
+from exchange_push.edge.front import address_key, one_spelling
 from exchange_push.edge.transport import Turn, Writer
 from exchange_push.errors import CloseCode
 from exchange_push.pubsub.outbox import Outbox
@@ -134,10 +134,10 @@ class ClientProtocol(WebSocketServerProtocol):
         host: str | None = getattr(peer, "host", None)
         if host is None:
             return None, "unix"
-        if host in proxies:
+        if one_spelling(host) in proxies:
             for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
                 try:
-                    host = str(ip_address(hop.strip()))
+                    host = one_spelling(str(ip_address(hop.strip())))
                 except ValueError:
                     break  # not an address: nobody we believe wrote this
                 if host not in proxies:

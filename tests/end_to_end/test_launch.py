@@ -171,6 +171,7 @@ def test_a_port_in_use_is_one_line_and_status_1(
         (["--api", "tcp:1"], "internal.secret"),
         (["--lines", "tcp:1:interface=0.0.0.0"], "internal.secret"),
         (["--auth-url", "nonsense"], "auth.url"),
+        (["--auth-url", "http://"], "auth.url"),
     ],
 )
 def test_a_wrong_option_is_one_line_that_says_what_was_expected(
@@ -183,12 +184,22 @@ def test_a_wrong_option_is_one_line_that_says_what_was_expected(
     assert expected in process.output
 
 
-def test_a_wrong_variable_is_one_line(launch: Launch) -> None:
-    process = launch(environ={"EXCHANGE_PUSH_CLIENTS__PING": "1"})
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        ("CLIENTS__PING", "1", "EXCHANGE_PUSH_CLIENTS__PING"),
+        ("CLIENTS__PROXIES", "10.0.0.0/8", "clients.proxies: found '10.0.0.0/8', expected an IP address"),
+        ("CLIENTS__ORIGINS", "ex.example", "clients.origins: found 'ex.example', expected * or one like https://"),
+        ("INTERNAL__SECRET", "", "internal.secret"),
+        ("INTERNAL__SECRET_FILE", "/nowhere", "/nowhere"),
+    ],
+)
+def test_a_wrong_variable_is_one_line(launch: Launch, variable: str, text: str, expected: str) -> None:
+    process = launch(environ={f"EXCHANGE_PUSH_{variable}": text})
 
     assert process.end() == 1
     assert len(process.lines) == 1
-    assert "EXCHANGE_PUSH_CLIENTS__PING" in process.output
+    assert expected in process.output
 
 
 def test_a_configuration_can_be_checked_and_the_version_asked(launch: Launch) -> None:
