@@ -69,7 +69,9 @@ class ExchangePush(MultiService):
             close_grace_ms=config.market.close_grace_ms,
             latest_ms=lambda: int(reactor.seconds() * 1000) + _AHEAD_MS,
         )
-        self.hub = Hub(self.board.state, Budget(config.clients.outbox_total_bytes))
+        self.hub = Hub(
+            self.board.state, Budget(config.clients.outbox_total_bytes), lambda: int(reactor.seconds() * 1000)
+        )
         self.registry = registry(config)
         self.auth = AuthService(
             reactor,
