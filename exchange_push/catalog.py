@@ -43,7 +43,7 @@ COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
     ChannelKind("ticker",     _EVERY,  _RESYNC,   1000): EveryTickerFeed,
     ChannelKind("markprice",  _EVERY,  _RESYNC,   1000): EveryMarkPriceFeed,
 }
-# Channels whose payload is whatever is pushed to them. A user's are kept for long: a trader comes back and misses nothing.
+# Channels whose payload is whatever is pushed to them. A user's are kept for long, so that a trader misses nothing.
 PUSHED: Final = (
     ChannelKind("balance",    _USER,   _QUEUE, ring_size=1000, ring_ms=300_000),
     ChannelKind("order",      _USER,   _QUEUE, ring_size=1000, ring_ms=300_000),
