@@ -22,13 +22,16 @@ _PATIENCE_S = 15
 class Process:
     """A started server. Its output is read line by line until what is waited for."""
 
-    def __init__(self, command: list[str], folder: Path, environ: dict[str, str]) -> None:
+    def __init__(
+        self, command: list[str], folder: Path, environ: dict[str, str], pass_fds: tuple[int, ...] = ()
+    ) -> None:
         self.process = subprocess.Popen(
             command,
             cwd=folder,
             env={**os.environ, **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            pass_fds=pass_fds,
             bufsize=0,  # or select would not see the lines that are read already
         )
         self.lines: list[str] = []
@@ -167,6 +170,8 @@ def test_a_port_in_use_is_one_line_and_status_1(
         (["--config", "/nowhere.toml"], "/nowhere.toml"),
         (["--listen", "nonsense:1"], "nonsense:1"),
         (["--listen", "tcp:http"], "tcp:http"),
+        (["--listen", "ssl:1:privateKey=/nowhere.pem"], "/nowhere.pem"),
+        (["--listen", "systemd:domain=INET:index=0"], "systemd:domain=INET:index=0"),
         (["--feed", "tcp:1"], "udp:PORT"),
         (["--api", "tcp:1"], "internal.secret"),
         (["--lines", "tcp:1:interface=0.0.0.0"], "internal.secret"),
@@ -182,6 +187,39 @@ def test_a_wrong_option_is_one_line_that_says_what_was_expected(
     assert process.end() == 1
     assert len(process.lines) == 1
     assert expected in process.output
+
+
+@pytest.mark.parametrize("endpoint", ["unix:/nowhere/clients", "tcp:1:interface=192.0.2.1"])
+def test_where_it_cannot_listen_is_one_line(launch: Launch, endpoint: str) -> None:
+    process = launch(f"--listen={endpoint}")
+
+    assert process.end() == 1
+    assert "Traceback" not in process.output
+    (line,) = [line for line in process.lines if line.startswith("exchange-push: ")]
+    assert f"cannot listen on {endpoint}" in line
+
+
+def test_it_takes_a_socket_that_systemd_listens_on(tmp_path: Path, ports: dict[str, int]) -> None:
+    flags = " ".join(
+        f"--{flag}={kind}:0:interface=127.0.0.1" for flag, kind in (("api", "tcp"), ("lines", "tcp"), ("feed", "udp"))
+    )
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        number = inherited.fileno()
+        script = (
+            f"exec 3<&{number}; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=x"
+            f" exec {_BIN}/exchange-push --listen=systemd:domain=INET:index=0 {flags}"
+        )
+        process = Process(["bash", "-c", script], tmp_path, {}, pass_fds=(number,))
+        process.until("listen 1 listens")
+        client = socket.create_connection(inherited.getsockname())
+        client.sendall(handshake("/exchange-stream", {}))
+        client.settimeout(_PATIENCE_S)
+        head = client.recv(4096)
+        client.close()
+        process.process.terminate()
+
+    assert head.startswith(b"HTTP/1.1 101")
+    assert process.end() == 0, process.output
 
 
 @pytest.mark.parametrize(
