@@ -205,12 +205,13 @@ class ClientProtocol(WebSocketServerProtocol):
 
     def close(self, code: CloseCode, reason: str) -> None:
         if self.state == self.STATE_OPEN:
-            self.factory.count_close(code)
             # Not sendClose: it refuses 1001, 1003 and 1011.
             self.sendCloseFrame(int(code), encode_truncate(reason, _REASON_BYTES))
         self._abort_later()
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
+        if self.state == self.STATE_OPEN and code is not None and not isReply:
+            self.factory.count_close(code)
         if self._writer is not None:
             self._writer.write()  # what was said before the close arrives before it
         super().sendCloseFrame(code, reasonUtf8, isReply)
@@ -306,8 +307,8 @@ class ClientFactory(WebSocketServerFactory):
             if not self._of_address[key]:
                 del self._of_address[key]
 
-    def count_close(self, code: CloseCode) -> None:
-        self.closes[int(code)] = self.closes.get(int(code), 0) + 1
+    def count_close(self, code: int) -> None:
+        self.closes[code] = self.closes.get(code, 0) + 1
 
 
 def client_ids(start_ms: int) -> Callable[[], str]:

@@ -215,10 +215,12 @@ async def test_requests_sent_along_with_the_handshake_are_answered_once(open_hou
 )
 @pytest_twisted.ensureDeferred
 async def test_a_bad_frame_closes_with_its_code(open_house: Open, frame: bytes, code: int) -> None:
-    client = await open_house().connect()
+    house = open_house()
+    client = await house.connect()
     client.transport.write(frame)
 
     assert await client.close_code() == code
+    assert house.clients.closes == {code: 1}
 
 
 @pytest_twisted.ensureDeferred
