@@ -1,3 +1,4 @@
+import sys
 import tracemalloc
 from typing import Any
 
@@ -97,6 +98,19 @@ def test_a_wrong_request_is_answered_with_its_code_and_the_connection_stays(mess
     assert not lobby.logins
     assert not dict(lobby.hub.channels())
     assert client.ask({"op": "ping"}) == [{"op": "pong", "time": 0}]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"%b", b'{"op":%b}', b'{"op":"list","id":%b}', b'{"op":"subscribe","channel":%b}', b'{"op":"list","channels":%b}'],
+)
+def test_however_deep_a_request_is_nested_it_is_no_fault_of_ours(message: bytes) -> None:
+    deep = sys.getrecursionlimit()
+    for depth in range(deep - 200, deep + 50):
+        for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+            client = Lobby().client()
+            (reply,) = client.ask(message % (opening * depth + b"1" + closing * depth))
+            assert reply.get("code", 2) == 2
 
 
 def test_not_auth_is_answered_to_the_letter() -> None:
