@@ -22,7 +22,6 @@ from exchange_push.pubsub.request import (
 from exchange_push.wire.frame import BINARY, TEXT, frame
 
 _ID_CHARS: Final = 64
-_ID_MAX: Final = 2**63 - 1
 _TOKEN: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 _OPS: Final = ("auth", "subscribe", "unsubscribe", "list", "ping")
 
@@ -39,11 +38,13 @@ def _request_id(message: Mapping[str, object]) -> RequestId:
     found = message.get("id")
     if found is None and "id" not in message:
         return None
-    if type(found) is int and -_ID_MAX <= found <= _ID_MAX:
+    if type(found) is int and -(2**63) <= found < 2**64:  # what both encodings carry
         return found
     if isinstance(found, str) and len(found) <= _ID_CHARS:
         return found
-    raise _malformed(f"id is {quoted(found)}, expected an integer or a string of at most {_ID_CHARS} characters")
+    raise _malformed(
+        f"id is {quoted(found)}, expected an integer of 64 bits or a string of {_ID_CHARS} characters at most"
+    )
 
 
 def _names(message: Mapping[str, object]) -> tuple[object, ...]:
