@@ -25,7 +25,7 @@ from exchange_push.errors import CloseCode, ConfigError
 from exchange_push.intake.desk import Desk
 from exchange_push.intake.feed_port import parse_feed
 from exchange_push.intake.gate import Gate, is_loopback
-from exchange_push.intake.http import Api
+from exchange_push.intake.http import Api, head_error
 from exchange_push.intake.line import PushLines
 from exchange_push.intake.udp import FeedService
 from exchange_push.intake.websocket import PushFactory
@@ -137,7 +137,7 @@ class ExchangePush(MultiService):
             publish_path=config.api.publish_path,
         )
         self.pushes = PushFactory(reactor, self.desk, self.gate)
-        front = Front(reactor, web=self.api, websocket=self.pushes, bodies=True)
+        front = Front(reactor, web=self.api, websocket=self.pushes, bodies=True, error=head_error)
         Listener("lines", reactor, config.lines.listen, self.lines).setServiceParent(self)
         Listener("api", reactor, config.api.listen, front).setServiceParent(self)
 
