@@ -31,6 +31,7 @@ class Options(usage.Options):
         ("config", None, None, "TOML file of the configuration."),
         ("api", None, None, "Endpoint of the internal HTTP and WebSocket API. [default: tcp:6789:interface=127.0.0.1]"),
         ("lines", None, None, "Endpoint of the TCP push line. [default: tcp:6792:interface=127.0.0.1]"),
+        ("record", None, None, "File to append all that comes in to, for exchange-push-rerun."),
         ("auth-url", None, None, "URL of the auth service. [default: http://127.0.0.1:8000/websocket_auth]"),
     )
 
@@ -71,7 +72,12 @@ class Options(usage.Options):
             flags["listen"] = self._listen
         if self._feed:
             flags["feed.listen"] = self._feed
-        for flag, key in (("api", "api.listen"), ("lines", "lines.listen"), ("auth-url", "auth.url")):
+        for flag, key in (
+            ("api", "api.listen"),
+            ("lines", "lines.listen"),
+            ("auth-url", "auth.url"),
+            ("record", "record"),
+        ):
             if self[flag] is not None:
                 flags[key] = self[flag]
         try:
