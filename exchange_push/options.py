@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from ipaddress import ip_address
 from typing import NoReturn
 
 from twisted.internet.endpoints import serverFromString
@@ -16,7 +17,13 @@ from exchange_push.errors import ConfigError, quoted
 from exchange_push.intake.feed_port import parse_feed
 from exchange_push.intake.gate import guard_listen
 
-_KEYS = (("api", "api.listen"), ("lines", "lines.listen"), ("book-url", "book.url"), ("auth-url", "auth.url"))
+_KEYS = (
+    ("api", "api.listen"),
+    ("lines", "lines.listen"),
+    ("book-url", "book.url"),
+    ("auth-url", "auth.url"),
+    ("record", "record"),
+)
 
 
 class Options(usage.Options):
@@ -33,6 +40,7 @@ class Options(usage.Options):
         ("api", None, None, "Endpoint of the internal HTTP and WebSocket API. [default: tcp:6789:interface=127.0.0.1]"),
         ("lines", None, None, "Endpoint of the TCP push line. [default: tcp:6792:interface=127.0.0.1]"),
         ("book-url", None, None, "URL of the engine's books, with {symbol} in it, where they are to be polled."),
+        ("record", None, None, "File to append all that comes in to, for exchange-push-rerun."),
         ("auth-url", None, None, "URL of the auth service. [default: http://127.0.0.1:8000/websocket_auth]"),
     )
 
@@ -102,6 +110,14 @@ def check(config: Config) -> None:
             raise ConfigError(f"{key}: {endpoint} is no endpoint: {error}; expected one like tcp:6790") from None
     for address in config.feed.listen:
         parse_feed(address)
+    for address in config.clients.proxies:
+        try:
+            ip_address(address)
+        except ValueError:
+            raise ConfigError(f"clients.proxies: found {quoted(address)}, expected an IP address") from None
+    for origin in config.clients.origins:
+        if origin != "*" and "://" not in origin:
+            raise ConfigError(f"clients.origins: found {quoted(origin)}, expected * or one like https://ex.example")
     url = URL.fromText(config.auth.url)
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigError(f"auth.url: found {quoted(config.auth.url)}, expected http://HOST:PORT/PATH or https://…")

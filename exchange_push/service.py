@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,17 +27,18 @@ from exchange_push.counters import (
 )
 from exchange_push.demo.exchange import demo_service
 from exchange_push.edge.auth import AuthService
-from exchange_push.edge.front import Front
+from exchange_push.edge.front import Front, one_spelling
 from exchange_push.edge.pages import public_site
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, client_ids
 from exchange_push.errors import CloseCode, ConfigError
 from exchange_push.intake.desk import Desk
 from exchange_push.intake.feed_port import parse_feed
 from exchange_push.intake.gate import Gate, is_loopback
-from exchange_push.intake.http import Api
+from exchange_push.intake.http import Api, head_error
 from exchange_push.intake.line import PushLines
 from exchange_push.intake.poll import BookPoll
-from exchange_push.intake.udp import FeedService
+from exchange_push.intake.record import Recorder
+from exchange_push.intake.udp import Apply, FeedService
 from exchange_push.intake.websocket import PushFactory
 from exchange_push.lifecycle import Listener, Ticks
 from exchange_push.market.board import TICK_MS, Board
@@ -72,15 +74,30 @@ class ExchangePush(MultiService):
         self.pidfile: str | None = None
         self.in_background = False
 
+        self._latest_ms = 0
+        products = {name: Product(funding_hours=symbol.funding_hours) for name, symbol in config.symbols.items()}
         self.board = Board(
             catalog.COMPUTED,
             wanted=lambda channel: self.hub.wanted(channel),
-            products={name: Product(funding_hours=symbol.funding_hours) for name, symbol in config.symbols.items()},
+            products=products,
             close_grace_ms=config.market.close_grace_ms,
-            latest_ms=lambda: int(reactor.seconds() * 1000) + _AHEAD_MS,
+            latest_ms=lambda: self._latest_ms,
         )
-        self.hub = Hub(self.board.state, Budget(config.clients.outbox_total_bytes))
+        self.hub = Hub(
+            self.board.state, Budget(config.clients.outbox_total_bytes), lambda: int(reactor.seconds() * 1000)
+        )
         self.registry = registry(config)
+        self._apply: Apply = self.board.apply
+        self._publish: Callable[[Publication], tuple[int, int]] = self.hub.publish
+        self._recorder: Recorder | None = None
+        if config.record is not None:
+            self._record(
+                Recorder(
+                    config.record,
+                    close_grace_ms=config.market.close_grace_ms,
+                    products={name: asdict(product) for name, product in products.items()},
+                )
+            )
         self.auth = AuthService(
             reactor,
             config.auth.url,
@@ -111,7 +128,7 @@ class ExchangePush(MultiService):
         self.feed = FeedService(
             reactor,
             [parse_feed(address) for address in config.feed.listen],
-            apply=self.board.apply,
+            apply=self._apply,
             user=self._publish_user_event,
             now_ms=now_ms,
             grace_ms=config.feed.grace_ms,
@@ -124,7 +141,7 @@ class ExchangePush(MultiService):
             stale_ms=config.feed.stale_ms,
             in_use=self._symbols_in_use,
             book=self.board.book,
-            apply=lambda event: self.board.apply([event], now_ms()),
+            apply=lambda event: self._apply([event], now_ms()),
             now_ms=now_ms,
             time_ms=self._polled_time,
         )
@@ -146,7 +163,7 @@ class ExchangePush(MultiService):
         self.gate = Gate(config.secret, origins=config.internal.origins, hosts=config.internal.hosts)
         self.desk = Desk(
             self.registry,
-            publish=self.hub.publish,
+            publish=self._publish,
             apply_events=self._apply_events,
             clients=self.hub,
             owns_book=self.board.owns_book,
@@ -162,19 +179,19 @@ class ExchangePush(MultiService):
             publish_path=config.api.publish_path,
         )
         self.pushes = PushFactory(reactor, self.desk, self.gate)
-        front = Front(reactor, web=self.api, websocket=self.pushes, bodies=True)
+        front = Front(reactor, web=self.api, websocket=self.pushes, bodies=True, error=head_error)
         Listener("lines", reactor, config.lines.listen, self.lines).setServiceParent(self)
         Listener("api", reactor, config.api.listen, front).setServiceParent(self)
 
     def _let_clients_in(self) -> None:
         clients = self.config.clients
-        site = public_site({b"/v1/symbols": self._symbols}, clients.origins)
+        site = public_site(self._reactor, {b"/v1/symbols": self._symbols}, clients.origins)
         self.front = Front(
             self._reactor,
             web=site,
             websocket=self.clients,
             max_per_address=clients.max_per_address,
-            proxies=frozenset(clients.proxies),
+            proxies=frozenset(map(one_spelling, clients.proxies)),
         )
         for index, endpoint in enumerate(self.config.listen):
             listener = Listener(f"listen {index + 1}", self._reactor, endpoint, self.front)
@@ -210,8 +227,17 @@ class ExchangePush(MultiService):
 
     # -- what happens on the way
 
+    def _record(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._apply, self._publish = recorder.apply(self._apply), recorder.publish(self._publish)
+        recorder.setServiceParent(self)
+
     def _tick(self) -> None:
-        publications = self.board.flush(self._now_ms())
+        now_ms = self._now_ms()
+        self._latest_ms = int(self._reactor.seconds() * 1000) + _AHEAD_MS
+        if self._recorder is not None:
+            self._recorder.ticked(now_ms, self._latest_ms)
+        publications = self.board.flush(now_ms)
         for publication in publications:
             self.hub.publish(publication)
         self._time(publications)
@@ -245,11 +271,11 @@ class ExchangePush(MultiService):
     def _publish_user_event(self, event: UserEvent) -> None:
         kind = self.registry.kind(Owner.USER, event.kind)
         if kind is not None:
-            self.hub.publish(Publication(Channel(kind, str(event.uid)), event.data))
+            self._publish(Publication(Channel(kind, str(event.uid)), event.data))
 
     def _apply_events(self, decoded: DecodedEvents) -> tuple[int, int]:
         """Events that came acknowledged, by HTTP or lines: the same road as the feed's, without numbers."""
-        self.board.apply([event for event in decoded.events if not isinstance(event, UserEvent)], self._now_ms())
+        self._apply([event for event in decoded.events if not isinstance(event, UserEvent)], self._now_ms())
         for event in decoded.events:
             if isinstance(event, UserEvent):
                 self._publish_user_event(event)
@@ -346,7 +372,7 @@ def client_options(config: Config) -> ClientOptions:
     return ClientOptions(
         path=clients.path,
         origins=clients.origins,
-        proxies=frozenset(clients.proxies),
+        proxies=frozenset(map(one_spelling, clients.proxies)),
         max_connections=clients.max_connections,
         max_per_address=clients.max_per_address,
         message_bytes=clients.message_bytes,

@@ -6,7 +6,8 @@ line ends, and no address holds more sockets than it may. Afterwards it is out o
 
 import re
 import socket
-from ipaddress import IPv6Address, ip_address
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
@@ -27,27 +28,39 @@ _FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85]|\r(?!\n)|
 _TOLD: Final = 16
 
 
-def address_key(host: str) -> str | None:
-    """What limits per address count by: the address, of IPv6 the /64. None for loopback and what is no address."""
+def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    if address.is_loopback:
+    # A port of both families gives IPv4 callers as ::ffff:192.0.2.1.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def one_spelling(host: str) -> str:
+    """The address as it is compared with others; what is none as it is."""
+    return str(_address(host) or host)
+
+
+def address_key(host: str) -> str | None:
+    """What limits per address count by: the address, of IPv6 the /64. None for loopback and what is no address."""
+    address = _address(host)
+    if address is None or address.is_loopback:
         return None
     if isinstance(address, IPv6Address):
         return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
     return str(address)
 
 
-def _refusal(status: str) -> bytes:
-    body = status.encode() + b"\n"
+def _refusal(status: int, reason: str, body: bytes) -> bytes:
     return (
-        b"HTTP/1.1 %b\r\nServer: exchange-push\r\nConnection: close\r\n"
-        b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (status.encode(), len(body), body)
+        b"HTTP/1.1 %d %b\r\nServer: exchange-push\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, reason.encode(), len(body), body)
     )
+
+
+def _public_error(status: int, reason: str) -> bytes:
+    return b'{"code":%d,"msg":"%b"}' % (status, reason.encode())
 
 
 class FrontProtocol(Protocol):
@@ -79,19 +92,19 @@ class FrontProtocol(Protocol):
         end = self._head.find(b"\r\n\r\n", start)
         if end < 0:
             if len(self._head) > _HEAD_BYTES:
-                self._refuse("431 Request Header Fields Too Large")
+                self._refuse(431, "Request Header Fields Too Large")
             return
         head = self._head[: end + 4]
         if len(head) > _HEAD_BYTES:
-            self._refuse("431 Request Header Fields Too Large")
+            self._refuse(431, "Request Header Fields Too Large")
         elif _FORBIDDEN.search(head):
-            self._refuse("400 Bad Request")
+            self._refuse(400, "Bad Request")
         elif _UPGRADE.search(head):
             self._pass_on(self.factory.websocket)
         elif self.factory.bodies or not _BODY.search(head):
             self._pass_on(self.factory.web)
         else:
-            self._refuse("413 Content Too Large")
+            self._refuse(413, "Content Too Large")
 
     def _pass_on(self, factory: IProtocolFactory) -> None:
         self._cancel()
@@ -106,11 +119,11 @@ class FrontProtocol(Protocol):
         self.dataReceived = inner.dataReceived  # type: ignore[method-assign]  # no call in between from now on
         inner.dataReceived(head)
 
-    def _refuse(self, status: str) -> None:
+    def _refuse(self, status: int, reason: str) -> None:
         self._cancel()
         self._head = None
         self.factory.refused += 1
-        self.transport.write(_refusal(status))
+        self.transport.write(_refusal(status, reason, self.factory.error(status, reason)))
         self.transport.loseConnection()
         # What the peer still sends is not read; what it does not read is not waited for.
         self._deadline = self.factory.clock.callLater(1, self.transport.abortConnection)
@@ -140,7 +153,7 @@ class Front(Factory):
     """Listens with one port for `web` (any HTTP request) and `websocket` (upgrades).
 
     `bodies`: may a request have a body? `max_per_address`: sockets of one address, 0: no limit; loopback and `proxies`
-    are never limited.
+    are never limited. `error` gives the body of a refusal by its status and reason, as JSON.
     """
 
     noisy = False
@@ -154,8 +167,10 @@ class Front(Factory):
         bodies: bool = False,
         max_per_address: int = 0,
         proxies: frozenset[str] = frozenset(),
+        error: Callable[[int, str], bytes] = _public_error,
     ) -> None:
         self.clock = clock
+        self.error = error
         self.web = web
         self.websocket = websocket
         self.bodies = bodies
@@ -180,7 +195,7 @@ class Front(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> FrontProtocol | None:  # type: ignore[override]  # by its name
         host = getattr(addr, "host", None)  # a UNIX socket's address has none
-        key = None if host is None or host in self._proxies else address_key(host)
+        key = None if host is None or one_spelling(host) in self._proxies else address_key(host)
         if key is not None and self._max_per_address:
             if self._held.get(key, 0) >= self._max_per_address + _TOLD:
                 self.over_limit += 1

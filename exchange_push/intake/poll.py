@@ -71,8 +71,8 @@ class BookPoll(Service):
     """Asks `url`, with a symbol in the place of `{symbol}`; without a URL it does nothing.
 
     `in_use` gives the symbols whose book somebody needs, `book` what is held of one; what is new goes to `apply`.
-    `now_ms` is monotonic; `time_ms` gives the time of what is asked for now. A book is asked for when nothing changed it for `interval_ms`, or it is out of sync; what was not heard of for more
-    than `stale_ms` is overdue.
+    `now_ms` is monotonic; `time_ms` gives the time of what is asked for now. A book is asked for when nothing changed
+    it for `interval_ms`, or it is out of sync; what was not heard of for more than `stale_ms` is overdue.
     """
 
     name = "book poll"

@@ -50,6 +50,10 @@ class ChannelKind:
     """A client may ask for a checksum in each message."""
     of_book: bool = False
     """Made of the symbol's book, so that it is stale where that is not known."""
+    ring_size: int = 256
+    """How many publications a numbered channel keeps for clients that come back,"""
+    ring_ms: int = 60_000
+    """and for how long; so long, too, the channel stays numbered while nobody watches."""
 
     @property
     def computed(self) -> bool:

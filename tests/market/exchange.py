@@ -30,8 +30,10 @@ from exchange_push.pubsub.publication import Publication
 KINDS: dict[ChannelKind, FeedFactory] = {
     ChannelKind("depth", Owner.SYMBOL, SlowPolicy.RESYNC, 100, of_book=True): DepthFeed,
     **{
-        ChannelKind(f"depth{n}", Owner.SYMBOL, SlowPolicy.CONFLATE, 100, of_book=True): partial(BestLevelsFeed, levels=n)
-        for n in (5, 10, 20)
+        ChannelKind(f"depth{levels}", Owner.SYMBOL, SlowPolicy.CONFLATE, 100, of_book=True): partial(
+            BestLevelsFeed, levels=levels
+        )
+        for levels in (5, 10, 20)
     },
     ChannelKind("trades", Owner.SYMBOL, SlowPolicy.QUEUE, 100): TradesFeed,
     ChannelKind("bookticker", Owner.SYMBOL, SlowPolicy.CONFLATE, 50, of_book=True): BookTickerFeed,
