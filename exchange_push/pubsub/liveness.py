@@ -15,6 +15,7 @@ from exchange_push.pubsub.channel import Channel
 from exchange_push.pubsub.hub import Hub
 from exchange_push.pubsub.publication import Publication
 
+_STALL_MS: Final = 500  # between two looks, ten times what it should be: it was we who were silent
 _NOBODY: Final[frozenset[str]] = frozenset()
 
 
@@ -27,6 +28,7 @@ class Liveness:
         self._hub = hub
         self._system = system
         self._stale_ms = stale_ms
+        self._looked_ms: int | None = None
         self._silent_since: int | None = None
         self._unsure_since: dict[str, int] = {}  # by symbol
         self._polled: Set[str] = _NOBODY
@@ -58,6 +60,10 @@ class Liveness:
         `now_ms` is the wall clock; the feed was last heard `silent_ms` ago, None: never; the books of the symbols
         `unsure` are not known at present; those of `polled` come by another way than the feed.
         """
+        stalled = self._looked_ms is not None and now_ms - self._looked_ms > _STALL_MS
+        self._looked_ms = now_ms
+        if stalled:
+            return  # what came meanwhile waits in the sockets, and is heard before the next look
         silent = silent_ms is not None and silent_ms > self._stale_ms
         if not silent:
             polled = _NOBODY  # it is of no consequence

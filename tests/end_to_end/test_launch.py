@@ -177,6 +177,8 @@ def test_a_port_in_use_is_one_line_and_status_1(
         (["--lines", "tcp:1:interface=0.0.0.0"], "internal.secret"),
         (["--auth-url", "nonsense"], "auth.url"),
         (["--auth-url", "http://"], "auth.url"),
+        (["--book-url", "http://127.0.0.1:1/depth"], "{symbol}"),
+        (["--book-url", "ftp://127.0.0.1/{symbol}"], "book.url"),
     ],
 )
 def test_a_wrong_option_is_one_line_that_says_what_was_expected(

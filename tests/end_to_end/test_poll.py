@@ -1,6 +1,7 @@
 """An engine that tells its books over HTTP, and one whose chain of changes breaks."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,8 +11,10 @@ from twisted.internet.defer import maybeDeferred
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from exchange_push.wire.record import decode
 from tests.end_to_end.conftest import Start
 from tests.end_to_end.running import LOOPBACK
+from tests.end_to_end.test_record import rerun
 from tests.wsclient import WsClient
 
 reactor: Any = imported_reactor
@@ -132,3 +135,19 @@ async def test_a_book_that_is_polled_in_vain_goes_stale_and_one_that_is_polled_o
     assert (told["type"], told["channel"]) == ("stale", "BTCUSDT@depth")
     engine.set("BTCUSDT", 101, {"50000": "2"}, {})
     assert await client.event("system") == {"type": "live", "channel": "BTCUSDT@depth"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_rerun_repeats_polled_books_byte_for_byte(engine: BookPages, start: Start, tmp_path: Path) -> None:
+    running = start(book__url=engine.url, book__interval_ms=50, record=str(tmp_path / "intake.record"))
+    client = await running.client("BTCUSDT@depth")
+    heard: list[bytes] = []
+    for number in range(1, 6):
+        engine.set("BTCUSDT", number, {"50000": str(number)}, {"50001": "3"})
+        heard.append((await client.raw())[1])
+        assert b'"last":%d' % number in heard[-1]
+    await client.leave()
+    await running.stop_server()
+    again = rerun(list(decode([(tmp_path / "intake.record").read_bytes()])))
+
+    assert again["BTCUSDT@depth"] == heard

@@ -64,6 +64,22 @@ def test_a_feed_that_was_never_heard_from_is_absent_and_not_stale() -> None:
     assert client.ask({"op": "subscribe", "channel": "BTCUSDT@depth"}) == [{"result": True}]
 
 
+def test_a_stall_of_our_own_is_not_taken_for_a_silent_feed() -> None:
+    room = Room()
+    client = room.client("system", "BTCUSDT@trades")
+    room.look(50)
+    room.now_ms += 5000
+    room.look(5050)
+    assert client.heard() == []
+    room.now_ms += 50
+    room.look(0)
+    assert client.heard() == []
+    for _ in range(2):
+        room.now_ms += 50
+        room.look(STALE_MS + 1)
+    assert client.heard() == [stale("BTCUSDT@trades", room.now_ms - 50 - STALE_MS - 1)]
+
+
 def test_a_channel_is_named_as_the_client_knows_it() -> None:
     room = Room()
     one, other = room.client("system", "BTCUSDT@kline"), room.client("system", "BTCUSDT@kline_1m")
