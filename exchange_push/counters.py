@@ -90,7 +90,7 @@ def poll_counters(metrics: Metrics, poll: BookPoll) -> None:
 
 def liveness_counters(metrics: Metrics, liveness: Liveness) -> None:
     metrics.add("feed_silences", "Times that the feed fell silent", "counter", lambda: liveness.silences)
-    metrics.add("unsure_books", "Books out of sync, or polled too long ago", "gauge", lambda: liveness.unsure)
+    metrics.add("stale_channels", "Channels listened to that may be old", "gauge", lambda: liveness.stale)
 
 
 def client_counters(metrics: Metrics, hub: Hub, clients: ClientFactory, front: Front, auth: AuthService) -> None:

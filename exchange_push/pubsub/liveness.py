@@ -34,9 +34,9 @@ class Liveness:
         self._polled: Set[str] = _NOBODY
 
     @property
-    def unsure(self) -> int:
-        """How many books are not known at present."""
-        return len(self._unsure_since)
+    def stale(self) -> int:
+        """How many of the channels that somebody listens to may be old."""
+        return sum(self.since(channel) is not None for channel, _ in self._hub.channels())
 
     def since(self, channel: Channel) -> int | None:
         """Since when (ms since the epoch) the channel may be old; None: it is live."""

@@ -64,6 +64,15 @@ def test_a_feed_that_was_never_heard_from_is_absent_and_not_stale() -> None:
     assert client.ask({"op": "subscribe", "channel": "BTCUSDT@depth"}) == [{"result": True}]
 
 
+def test_the_operator_sees_how_many_channels_in_use_are_stale() -> None:
+    room = Room()
+    room.client("system", "BTCUSDT@depth", "ETHUSDT@depth", "BTCUSDT@trades")
+    room.look(unsure={"BTCUSDT", "NOBODY"})
+    assert room.liveness.stale == 1
+    room.look(STALE_MS + 1)
+    assert room.liveness.stale == 3
+
+
 def test_a_stall_of_our_own_is_not_taken_for_a_silent_feed() -> None:
     room = Room()
     client = room.client("system", "BTCUSDT@trades")
