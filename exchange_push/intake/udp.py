@@ -344,6 +344,11 @@ class FeedService(Service):
             self._extra = None
         return gatherResults([port.stopListening() for port in ports])
 
+    @property
+    def unsent(self) -> int:
+        """Requests for missing events that could not be sent."""
+        return 0 if self._asker is None else self._asker.unsent
+
     def silent_ms(self) -> int | None:
         """How long no packet of the running session came; None: never one."""
         heard_ms = self.intake.sequencer.heard_ms

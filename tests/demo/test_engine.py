@@ -2,6 +2,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 
@@ -25,9 +26,12 @@ class Reactor(Clock):
         self.addresses = set()
         self.full = False
 
-    def listenUDP(self, port, protocol, interface):
+    def listenUDP(self, port, protocol, interface, maxPacketSize):
         protocol.makeConnection(self)
         return self
+
+    def getHost(self):
+        return IPv4Address("UDP", "127.0.0.1", 4321)
 
     def write(self, datagram, address):
         if self.full:
@@ -39,9 +43,9 @@ class Reactor(Clock):
         return succeed(None)
 
 
-def trading(seed=7, steps=0):
+def trading(seed=7, steps=0, **options):
     reactor = Reactor()
-    engine = Engine(reactor, ("127.0.0.1", 6791), seed)
+    engine = Engine(reactor, [("127.0.0.1", 6791)], seed, **options)
     engine.startService()
     reactor.pump([0.05] * steps)
     return reactor, engine
@@ -77,7 +81,7 @@ def test_packets_are_numbered_one_after_the_other_within_a_session():
         assert sent.session == START_S * 1000
         assert sent.seq == number
         number += len(sent.events)
-    assert number == engine.seq > 1000
+    assert number == engine.sender.seq > 1000
     assert reactor.addresses == {("127.0.0.1", 6791)}
 
 
@@ -182,7 +186,7 @@ def test_a_stop_ends_the_session_and_the_trading():
     reactor, engine = trading(steps=10)
     engine.stopService()
     last = heard(reactor)[-1]
-    assert (last.seq, last.events) == (engine.seq, None)
+    assert (last.seq, last.events) == (engine.sender.seq, None)
     assert reactor.getDelayedCalls() == []
 
 
@@ -203,9 +207,9 @@ def test_a_socket_that_is_full_loses_packets_and_not_the_engine():
     reactor.pump([0.05] * 5)
     reactor.full = False
     reactor.datagrams.clear()
-    before = engine.seq
+    before = engine.sender.seq
     reactor.pump([0.05] * 5)
-    assert engine.unsent >= 5
+    assert engine.sender.unsent >= 5
     assert heard(reactor)[0].seq == before
 
 
