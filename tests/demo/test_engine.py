@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 
 from exchange_push.demo.crowd import LISTINGS
 from exchange_push.demo.engine import USERS, Engine
+from exchange_push.demo.sender import Faults
 from exchange_push.market.events import BookSnapshot, DepthChange, Funding, IndexPrice, Trade, UserEvent
 from exchange_push.wire import packet
 
@@ -43,9 +44,9 @@ class Reactor(Clock):
         return succeed(None)
 
 
-def trading(seed=7, steps=0, **options):
+def trading(seed=7, steps=0, feeds=(("127.0.0.1", 6791),), **options):
     reactor = Reactor()
-    engine = Engine(reactor, [("127.0.0.1", 6791)], seed, **options)
+    engine = Engine(reactor, feeds, seed, **options)
     engine.startService()
     reactor.pump([0.05] * steps)
     return reactor, engine
@@ -180,6 +181,31 @@ def test_the_last_position_told_is_the_sum_of_what_was_filled(minute):
     assert told
     assert told == {key: qty for key, qty in filled.items() if key in told}
     assert all(qty == 0 for key, qty in filled.items() if key not in told)
+
+
+def test_every_line_of_the_feed_is_told_and_faults_do_not_touch_the_market():
+    lines = [("127.0.0.1", 6791), ("127.0.0.1", 6794)]
+    calm, _ = trading(steps=100)
+    rough, engine = trading(steps=100, feeds=lines, faults=Faults(loss=0.2))
+    assert rough.addresses == set(lines)
+    assert set(rough.datagrams) < set(calm.datagrams)
+    assert engine.sender.lost > 20
+
+
+def test_it_tells_where_it_can_be_asked_and_answers():
+    told = []
+    reactor, engine = trading(steps=100, listening=told.append)
+    assert told == [("127.0.0.1", 4321)]
+    asked = packet.encode_request(packet.Rerequest(START_S * 1000, 50, 1))
+    (wanted,) = [
+        datagram
+        for datagram, sent in zip(reactor.datagrams, heard(reactor), strict=True)
+        if sent.seq <= 50 < sent.seq + len(sent.events)
+    ]
+    reactor.datagrams.clear()
+    engine.sender.datagramReceived(asked, ("127.0.0.1", 5))
+    assert reactor.datagrams == [wanted]
+    assert ("127.0.0.1", 5) in reactor.addresses
 
 
 def test_a_stop_ends_the_session_and_the_trading():

@@ -169,6 +169,8 @@ def test_a_port_in_use_is_one_line_and_status_1(
         (["--feed", "tcp:1"], "udp:PORT"),
         (["--api", "tcp:1"], "internal.secret"),
         (["--lines", "tcp:1:interface=0.0.0.0"], "internal.secret"),
+        (["--rerequest", "nonsense"], "HOST:PORT"),
+        (["--feed-key", "/nowhere.key"], "/nowhere.key"),
         (["--auth-url", "nonsense"], "auth.url"),
     ],
 )

@@ -629,6 +629,25 @@ def test_whatever_is_lost_all_events_come_in_order_if_one_try_of_each_gets_throu
     assert (feed.line.recovered_events > 0) == any(times for _, times in drawn)
 
 
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60), st.integers(0, 5))
+def test_of_two_lines_that_lose_only_what_neither_brought_is_lost(
+    arrived: list[tuple[bool, bool]], behind: int
+) -> None:
+    """The second line is `behind` packets of 1 ms, within the grace of its re-requests."""
+    feed, b = Feed(deadline_ms=1_000), Line("B")
+    feed.heard(packet(1, 0))
+    steps: list[Step] = []
+    for at in range(len(arrived) + behind + 1):
+        if at < len(arrived) and arrived[at][0]:
+            steps += feed.heard(packet(1 + at), at=at)
+        if 0 <= at - behind < len(arrived) and arrived[at - behind][1]:
+            steps += feed.heard(packet(1 + at - behind), at=at, line=b)
+        steps += feed.sequencer.tick(at)
+    steps += feed.heard(packet(len(arrived) + 1, 0), at=100) + feed.sequencer.tick(1_200)
+    assert flat(steps) == [number if any(lines) else LOST for number, lines in enumerate(arrived, 1)]
+    assert feed.line.lost_events + b.lost_events == sum(not any(lines) for lines in arrived)
+
+
 @pytest.mark.parametrize(("loss", "within_ms"), [(0.001, 4), (0.01, 10), (0.05, 70)])
 def test_loss_both_ways_delays_few_events_and_not_for_long(loss: float, within_ms: int) -> None:
     random = Random(1)
