@@ -31,11 +31,11 @@ def _klines() -> Iterator[tuple[ChannelKind, FeedFactory]]:
 # Computed channels: kind, owner, what a slow client gets, cadence in ms, and the feed that computes it.
 # fmt: off
 COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
-    ChannelKind("depth",      _SYMBOL, _RESYNC,    100, checksum=True): DepthFeed,
+    ChannelKind("depth",      _SYMBOL, _RESYNC,    100, checksum=True, ring_size=600): DepthFeed,
     ChannelKind("depth5",     _SYMBOL, _CONFLATE,  100): partial(BestLevelsFeed, levels=5),
     ChannelKind("depth10",    _SYMBOL, _CONFLATE,  100): partial(BestLevelsFeed, levels=10),
     ChannelKind("depth20",    _SYMBOL, _CONFLATE,  100): partial(BestLevelsFeed, levels=20),
-    ChannelKind("trades",     _SYMBOL, _QUEUE,     100): TradesFeed,
+    ChannelKind("trades",     _SYMBOL, _QUEUE,     100, ring_size=600): TradesFeed,
     ChannelKind("ticker",     _SYMBOL, _CONFLATE, 1000): TickerFeed,
     **dict(_klines()),
     ChannelKind("markprice",  _SYMBOL, _CONFLATE, 1000): MarkPriceFeed,
@@ -43,12 +43,12 @@ COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
     ChannelKind("ticker",     _EVERY,  _RESYNC,   1000): EveryTickerFeed,
     ChannelKind("markprice",  _EVERY,  _RESYNC,   1000): EveryMarkPriceFeed,
 }
-# Channels whose payload is whatever is pushed to them.
+# Channels whose payload is whatever is pushed to them. A user's are kept for long, so that a trader misses nothing.
 PUSHED: Final = (
-    ChannelKind("balance",    _USER,   _QUEUE),
-    ChannelKind("order",      _USER,   _QUEUE),
-    ChannelKind("position",   _USER,   _QUEUE),
-    ChannelKind("account",    _USER,   _QUEUE),
+    ChannelKind("balance",    _USER,   _QUEUE, ring_size=1000, ring_ms=300_000),
+    ChannelKind("order",      _USER,   _QUEUE, ring_size=1000, ring_ms=300_000),
+    ChannelKind("position",   _USER,   _QUEUE, ring_size=1000, ring_ms=300_000),
+    ChannelKind("account",    _USER,   _QUEUE, ring_size=1000, ring_ms=300_000),
     ChannelKind("system",     _NOBODY, _QUEUE),
 )
 ALIASES: Final = {"kline": "kline_1m"}
@@ -67,4 +67,4 @@ def configured(public: tuple[str, ...], private: tuple[str, ...]) -> Iterator[Ch
         yield ChannelKind(name, _SYMBOL, _QUEUE)
         yield ChannelKind(name, _EVERY, _QUEUE)
     for name in private:
-        yield ChannelKind(name, _USER, _QUEUE)
+        yield ChannelKind(name, _USER, _QUEUE, ring_size=1000, ring_ms=300_000)

@@ -130,6 +130,8 @@ class Config(_Table, frozen=True):
     @property
     def secret(self) -> str | None:
         """The internal secret, from where it is kept. Raises ConfigError when its file cannot be read."""
+        if self.internal.secret == "":
+            raise ConfigError("internal.secret is empty, expected the secret or no such key")
         if self.internal.secret is not None:
             return self.internal.secret
         if self.internal.secret_file is None:

@@ -64,7 +64,12 @@ def client_counters(metrics: Metrics, hub: Hub, clients: ClientFactory, front: F
     metrics.add("sockets_refused", "Requests refused for their head or body", "counter", lambda: front.refused)
     metrics.add("sockets_timed_out", "Sockets whose request did not come in time", "counter", lambda: front.timed_out)
     metrics.add("sockets_over_limit", "Sockets refused for their address", "counter", lambda: front.over_limit)
-    metrics.add("client_faults", "Messages of clients that failed inside", "counter", lambda: clients.faults)
+    metrics.add(
+        "client_faults",
+        "Messages of clients that failed inside",
+        "counter",
+        lambda: clients.faults + clients.turn.faults,
+    )
     metrics.add(
         "closes",
         "Connections that the server closed, by code",

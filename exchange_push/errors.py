@@ -123,5 +123,8 @@ def quoted(found: object) -> str:
     """What a peer sent, fit for one line of a log or an answer: escaped, ASCII and short."""
     if isinstance(found, str) and len(found) > _QUOTED_CHARS:
         return f"{found[:_QUOTED_CHARS]!a}… ({len(found)} characters)"
-    text = ascii(found)
+    try:
+        text = ascii(found)
+    except RecursionError:  # what could just be decoded may be too deep to be shown
+        return f"{type(found).__name__} nested too deep"
     return text if len(text) <= 2 * _QUOTED_CHARS else text[: 2 * _QUOTED_CHARS] + "…"

@@ -1,5 +1,6 @@
 """Parts that only start and stop: a port that listens, and a clock that ticks."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from exchange_push.errors import ConfigError
 log = Logger()
 
 _BACKLOG: Final = 4096  # Twisted's 50 lets a storm of reconnects starve
+_COLON: Final = re.compile(r"(?<!\\):")
 _WITH_BACKLOG: Final = ("tcp", "tcp6", "ssl")
 
 
@@ -57,7 +59,7 @@ class Listener(Service):
 
 
 def _with_backlog(endpoint: str) -> str:
-    kind, *options = endpoint.removeprefix("haproxy:").split(":")
+    kind, *options = _COLON.split(endpoint.removeprefix("haproxy:"))
     # Options without a name stand by their place; the backlog would then be given twice.
     named = all("=" in option for option in options[1:])
     return (

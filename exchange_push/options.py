@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from ipaddress import ip_address
 from typing import Final, NoReturn
 
 from twisted.internet.endpoints import serverFromString
@@ -113,6 +114,14 @@ def check(config: Config) -> None:
         parse_rerequest(config.feed.rerequest)
     Sources(config.feed.sources)
     _ = config.feed_key
+    for address in config.clients.proxies:
+        try:
+            ip_address(address)
+        except ValueError:
+            raise ConfigError(f"clients.proxies: found {quoted(address)}, expected an IP address") from None
+    for origin in config.clients.origins:
+        if origin != "*" and "://" not in origin:
+            raise ConfigError(f"clients.origins: found {quoted(origin)}, expected * or one like https://ex.example")
     url = URL.fromText(config.auth.url)
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigError(f"auth.url: found {quoted(config.auth.url)}, expected http://HOST:PORT/PATH or https://…")

@@ -19,7 +19,7 @@ from exchange_push.counters import client_counters, feed_counters, intake_counte
 from exchange_push.demo.exchange import demo_service
 from exchange_push.demo.sender import Faults
 from exchange_push.edge.auth import AuthService
-from exchange_push.edge.front import Front
+from exchange_push.edge.front import Front, one_spelling
 from exchange_push.edge.pages import public_site
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, client_ids
 from exchange_push.errors import CloseCode, ConfigError
@@ -71,7 +71,9 @@ class ExchangePush(MultiService):
             close_grace_ms=config.market.close_grace_ms,
             latest_ms=lambda: int(reactor.seconds() * 1000) + _AHEAD_MS,
         )
-        self.hub = Hub(self.board.state, Budget(config.clients.outbox_total_bytes))
+        self.hub = Hub(
+            self.board.state, Budget(config.clients.outbox_total_bytes), lambda: int(reactor.seconds() * 1000)
+        )
         self.registry = registry(config)
         self.auth = AuthService(
             reactor,
@@ -148,13 +150,13 @@ class ExchangePush(MultiService):
 
     def _let_clients_in(self) -> None:
         clients = self.config.clients
-        site = public_site({b"/v1/symbols": self._symbols}, clients.origins)
+        site = public_site(self._reactor, {b"/v1/symbols": self._symbols}, clients.origins)
         self.front = Front(
             self._reactor,
             web=site,
             websocket=self.clients,
             max_per_address=clients.max_per_address,
-            proxies=frozenset(clients.proxies),
+            proxies=frozenset(map(one_spelling, clients.proxies)),
         )
         for index, endpoint in enumerate(self.config.listen):
             listener = Listener(f"listen {index + 1}", self._reactor, endpoint, self.front)
@@ -322,7 +324,7 @@ def client_options(config: Config) -> ClientOptions:
     return ClientOptions(
         path=clients.path,
         origins=clients.origins,
-        proxies=frozenset(clients.proxies),
+        proxies=frozenset(map(one_spelling, clients.proxies)),
         max_connections=clients.max_connections,
         max_per_address=clients.max_per_address,
         message_bytes=clients.message_bytes,

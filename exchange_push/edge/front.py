@@ -6,7 +6,7 @@ line ends, and no address holds more sockets than it may. Afterwards it is out o
 
 import re
 import socket
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
@@ -27,15 +27,24 @@ _FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85]|\r(?!\n)|
 _TOLD: Final = 16
 
 
-def address_key(host: str) -> str | None:
-    """What limits per address count by: the address, of IPv6 the /64. None for loopback and what is no address."""
+def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    if address.is_loopback:
+    # A port of both families gives IPv4 callers as ::ffff:192.0.2.1.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def one_spelling(host: str) -> str:
+    """The address as it is compared with others; what is none as it is."""
+    return str(_address(host) or host)
+
+
+def address_key(host: str) -> str | None:
+    """What limits per address count by: the address, of IPv6 the /64. None for loopback and what is no address."""
+    address = _address(host)
+    if address is None or address.is_loopback:
         return None
     if isinstance(address, IPv6Address):
         return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
@@ -180,7 +189,7 @@ class Front(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> FrontProtocol | None:  # type: ignore[override]  # by its name
         host = getattr(addr, "host", None)  # a UNIX socket's address has none
-        key = None if host is None or host in self._proxies else address_key(host)
+        key = None if host is None or one_spelling(host) in self._proxies else address_key(host)
         if key is not None and self._max_per_address:
             if self._held.get(key, 0) >= self._max_per_address + _TOLD:
                 self.over_limit += 1

@@ -1,12 +1,14 @@
 """Plain HTTP on the public port: what a client may want to know before it opens a WebSocket."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
+
+_TAKEN_S: Final = 10.0  # for a client to take its answer; else one that never reads would hold it for ever
 
 Answer: TypeAlias = Callable[[], object]
 """Gives what is answered as JSON."""
@@ -57,8 +59,17 @@ class _Pages(Resource):
 class _OneRequest(HTTPChannel):
     """Closes after its request: the head of a next one would not pass the Front and its limits."""
 
+    transport: Any
+
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         return False
+
+    def requestDone(self, request: Request) -> None:
+        super().requestDone(request)
+        self.setTimeout(_TAKEN_S)
+
+    def timeoutConnection(self) -> None:
+        self.transport.abortConnection()
 
 
 class _QuietSite(Site):
@@ -70,9 +81,9 @@ class _QuietSite(Site):
         """Nothing per request."""
 
 
-def public_site(pages: Mapping[bytes, Answer], origins: tuple[str, ...]) -> Site:
+def public_site(clock: Any, pages: Mapping[bytes, Answer], origins: tuple[str, ...]) -> Site:
     """The Site of the public port; `pages` maps a path to what answers it."""
-    site = _QuietSite(_Pages(pages, origins), timeout=10)
+    site = _QuietSite(_Pages(pages, origins), timeout=10, reactor=clock)
     site.displayTracebacks = False
     site.noisy = False
     return site

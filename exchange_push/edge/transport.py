@@ -7,16 +7,21 @@ when it holds nothing. In between nothing is written; it waits in the outbox, wh
 from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
+from exchange_push.errors import CloseCode
 from exchange_push.pubsub.outbox import Outbox
 
 
 class Turn:
     """Gathers the writers that have something to send until the present turn of the reactor ends."""
 
+    log = Logger()
+
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self.faults = 0
         self._writers: dict[Writer, None] = {}
 
     def add(self, writer: "Writer") -> None:
@@ -27,7 +32,12 @@ class Turn:
     def _end(self) -> None:
         writers, self._writers = self._writers, {}
         for writer in writers:
-            writer.write()
+            try:
+                writer.write()
+            except Exception:  # the border: what cannot be told to one client is still told to all others
+                self.faults += 1
+                self.log.failure("a client could not be told its state")
+                writer.fail()
 
 
 class ByteSink(Protocol):
@@ -36,6 +46,8 @@ class ByteSink(Protocol):
     def send_bytes(self, data: bytes) -> None:
         """Write whole frames. Never fails: a connection that is gone takes nothing."""
         ...
+
+    def close(self, code: CloseCode, reason: str) -> None: ...
 
 
 @implementer(IPushProducer)
@@ -63,6 +75,10 @@ class Writer:
             portion = outbox.take()
             if portion:
                 self._sink.send_bytes(portion)
+
+    def fail(self) -> None:
+        self._outbox.clear()
+        self._sink.close(CloseCode.INTERNAL_ERROR, "internal error")
 
     def pauseProducing(self) -> None:
         # The transport calls this at every write beyond its buffer, not only at the first.

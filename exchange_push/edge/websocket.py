@@ -15,7 +15,7 @@ from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from exchange_push.edge.front import address_key
+from exchange_push.edge.front import address_key, one_spelling
 from exchange_push.edge.transport import Turn, Writer
 from exchange_push.errors import CloseCode
 from exchange_push.pubsub.outbox import Outbox
@@ -134,10 +134,10 @@ class ClientProtocol(WebSocketServerProtocol):
         host: str | None = getattr(peer, "host", None)
         if host is None:
             return None, "unix"
-        if host in proxies:
+        if one_spelling(host) in proxies:
             for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
                 try:
-                    host = str(ip_address(hop.strip()))
+                    host = one_spelling(str(ip_address(hop.strip())))
                 except ValueError:
                     break  # not an address: nobody we believe wrote this
                 if host not in proxies:
@@ -205,15 +205,18 @@ class ClientProtocol(WebSocketServerProtocol):
 
     def close(self, code: CloseCode, reason: str) -> None:
         if self.state == self.STATE_OPEN:
-            self.factory.count_close(code)
             # Not sendClose: it refuses 1001, 1003 and 1011.
             self.sendCloseFrame(int(code), encode_truncate(reason, _REASON_BYTES))
         self._abort_later()
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
+        if self.state == self.STATE_OPEN and code is not None and not isReply:
+            self.factory.count_close(code)
         if self._writer is not None:
             self._writer.write()  # what was said before the close arrives before it
         super().sendCloseFrame(code, reasonUtf8, isReply)
+        if self.session is not None:
+            self.session.lost()  # nothing may follow a close frame: who pushes now is told that nobody is here
         # Whoever began: a client that does not read would keep the connection for ever.
         self._abort_later()
 
@@ -304,8 +307,8 @@ class ClientFactory(WebSocketServerFactory):
             if not self._of_address[key]:
                 del self._of_address[key]
 
-    def count_close(self, code: CloseCode) -> None:
-        self.closes[int(code)] = self.closes.get(int(code), 0) + 1
+    def count_close(self, code: int) -> None:
+        self.closes[code] = self.closes.get(code, 0) + 1
 
 
 def client_ids(start_ms: int) -> Callable[[], str]:

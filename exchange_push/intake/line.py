@@ -168,7 +168,7 @@ class PushLine(Protocol):
         self._ends_s = self.factory.clock.seconds() + self.factory.line_s
 
     def _set_timer(self) -> None:
-        """A line that has begun must end, however it drips; one that is too long is answered soon; a closing one ends."""
+        """A line must end, however it drips; one that is too long is answered soon; a closing connection ends."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

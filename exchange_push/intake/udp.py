@@ -105,7 +105,7 @@ class FeedIntake:
                 )
             return
         was_ended = self.sequencer.ended
-        steps = self.sequencer.received(packet, line, now_ms)
+        steps = self.sequencer.received(packet, line, now_ms, len(data))
         if steps:
             self._take(steps, line, now_ms)
         if self.sequencer.ended and not was_ended and self._may_log("end", line, now_ms):

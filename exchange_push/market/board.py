@@ -76,7 +76,7 @@ class Board:
         self._open_bars: dict[Market, None] = {}
         self._booked: dict[Market, None] = {}
         self._gaps: list[tuple[int, int]] = []
-        self._doubted: MarketEvent | None = None  # the last event, if it is far ahead and nothing bore it out yet
+        self._doubted: MarketEvent | None = None  # far ahead of all others, and not borne out yet
         self._doubted_ms = 0
         self._behind_ms = 0  # since when new trades came that lie far behind
         self._heard_before = 0  # highest time of the sessions before this one
@@ -142,8 +142,7 @@ class Board:
             return publications
         doubted = self._doubted
         if doubted and now_ms - self._doubted_ms >= self._grace_ms and doubted.time <= self._latest_ms():
-            self._doubted = None  # nothing speaks against it
-            self._believe(doubted, now_ms)
+            self._settle(now_ms)  # nothing speaks against it
         with localcontext(EXACT):
             tick = self._tick(now_ms)
             for kind, feed in self._feeds.items():
@@ -177,7 +176,8 @@ class Board:
                     return
                 self.restarted_ids += 1
             market.mark_id = event.id
-            market.mark_time = event.time
+            if event.time > market.mark_time:
+                market.mark_time = event.time
             if not market.trades:
                 self._traded[market] = None
             market.trades.append(event)
@@ -203,32 +203,41 @@ class Board:
         return clock.heard, time - LEAP_MS, time + LATE_MS
 
     def _weigh(self, event: MarketEvent, now_ms: int) -> None:
-        """Take in an event, and the one that waited for it to be borne out, or let it wait for the next."""
-        doubted, self._doubted = self._doubted, None
+        """Take in an event whose time says something, or let it wait for another one to bear it out."""
+        clock, doubted = self._clock, self._doubted
         if doubted is not None:
             if event.time >= doubted.time - LATE_MS:
-                self._believe(doubted, now_ms)
-            else:
+                self._settle(now_ms)
+            elif event.time > clock.heard:  # the market goes on where it was
+                self._doubted = None
                 self.disbelieved += 1
-                if isinstance(doubted, BookSnapshot | DepthChange):  # an update left out would break the book
-                    self._take(doubted)
-        time = self._clock.read(now_ms)
+        time = clock.read(now_ms)
         if self._recorded.begin is not None and event.time > time + LATE_MS:
             self._doubted, self._doubted_ms = event, now_ms
+            if isinstance(event, BookSnapshot | DepthChange):
+                self._take(event)  # a book goes by its ids; without this update it would be broken
             return
         if event.time < time - LEAP_MS and isinstance(event, Trade):
             self._look_back(event, now_ms)
-        self._believe(event, now_ms)
+        self._hear(event.time, now_ms)
+        self._take(event)
 
-    def _believe(self, event: MarketEvent, now_ms: int) -> None:
+    def _settle(self, now_ms: int) -> None:
+        """Believe the doubted event, if there is one."""
+        doubted, self._doubted = self._doubted, None
+        if doubted is not None:
+            self._hear(doubted.time, now_ms)
+            if not isinstance(doubted, BookSnapshot | DepthChange):
+                self._take(doubted)
+
+    def _hear(self, time: int, now_ms: int) -> None:
         if self._recorded.begin is None:
-            self._recorded.begin = event.time
-            self._second = event.time // 1_000
-        gap = self._recorded.resume(event.time)
+            self._recorded.begin = time
+            self._second = time // 1_000
+        gap = self._recorded.resume(time)
         if gap is not None:
             self._gaps.append(gap)
-        self._clock.hear(event.time, now_ms)
-        self._take(event)
+        self._clock.hear(time, now_ms)
 
     def _look_back(self, trade: Trade, now_ms: int) -> None:
         """Set market time back to a new trade: in a new session at once, else if only such ones came for a while."""
@@ -262,9 +271,7 @@ class Board:
         self._anew = True
 
     def _interrupt(self, event: Restart | Gap, now_ms: int) -> None:
-        if self._doubted is not None:
-            doubted, self._doubted = self._doubted, None
-            self._believe(doubted, now_ms)
+        self._settle(now_ms)
         if isinstance(event, Restart):
             self.epoch = event.session
             self._heard_before = self._clock.heard

@@ -59,6 +59,7 @@ class Market:
         """How many trades were taken before these."""
         self.mark_id = -1
         self.mark_time = 0
+        """Highest of all trades taken; an id at or below the mark that is no later came before."""
         self.last_price: str | None = None
         self.sources: dict[str, IndexPrice] = {}
         self.funding: Funding | None = None

@@ -48,6 +48,10 @@ class ChannelKind:
     """Cadence of what the server computes; 0: it is published when it is pushed."""
     checksum: bool = False
     """A client may ask for a checksum in each message."""
+    ring_size: int = 256
+    """How many publications a numbered channel keeps for clients that come back,"""
+    ring_ms: int = 60_000
+    """and for how long; so long, too, the channel stays numbered while nobody watches."""
 
     @property
     def computed(self) -> bool:

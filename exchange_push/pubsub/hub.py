@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from exchange_push.errors import CloseCode
 from exchange_push.pubsub.channel import Channel
+from exchange_push.pubsub.history import History
 from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication, View
 
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 class Hub:
     """Channels and their subscribers, grouped by how they see the channel; sessions by client id and by uid.
 
-    `state` gives the current state of a channel, None where there is none.
+    `state` gives the current state of a channel, None where there is none. `now_ms` need only go forward.
     """
 
-    def __init__(self, state: Callable[[Channel], Publication | None], budget: Budget) -> None:
+    def __init__(
+        self, state: Callable[[Channel], Publication | None], budget: Budget, now_ms: Callable[[], int]
+    ) -> None:
         self.state = state
+        self.history = History(now_ms)
         self.budget = budget
         self.sessions: dict[str, Session] = {}
         self._users: dict[str, dict[Session, None]] = {}
@@ -56,20 +60,24 @@ class Hub:
 
     def subscribe(self, session: "Session", channel: Channel, view: View) -> None:
         self._channels.setdefault(channel, {}).setdefault(view, {})[session] = None
+        if view.numbered:
+            self.history.watch(channel)
 
     def unsubscribe(self, session: "Session", channel: Channel, view: View) -> None:
         views = self._channels.get(channel)
-        if views is None or (sessions := views.get(view)) is None:
+        if views is None or (sessions := views.get(view)) is None or session not in sessions:
             return
-        sessions.pop(session, None)
+        del sessions[session]
+        if view.numbered:
+            self.history.unwatch(channel)
         if not sessions:
             del views[view]
             if not views:
                 del self._channels[channel]
 
     def wanted(self, channel: Channel) -> bool:
-        """Does anybody listen?"""
-        return channel in self._channels
+        """Does anybody listen, or may somebody come back who did?"""
+        return channel in self._channels or channel in self.history
 
     def channels(self) -> Iterator[tuple[Channel, int]]:
         """Every channel that somebody listens to, and how many do."""
@@ -80,6 +88,7 @@ class Hub:
 
     def publish(self, publication: Publication) -> tuple[int, int]:
         """Hand the publication to all who listen: (connections it was handed to, failed)."""
+        self.history.record(publication)
         views = self._channels.get(publication.channel)
         if views is None:
             return 0, 0

@@ -141,7 +141,7 @@ class Outbox:
         """Drop the waiting updates of RESYNC channels; the current state of each is due instead."""
         for key in [key for key in self._items if _is_update(key)]:
             self._drop(key)
-            self._items[key[0]] = None
+            self.put_current(key[0])
         self._updates = 0
 
 

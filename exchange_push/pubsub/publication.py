@@ -21,6 +21,14 @@ class Encoder(Protocol):
     def event(self, publication: "Publication", view: "View") -> Frame: ...
 
 
+class Number(NamedTuple):
+    """The place of a publication in its channel's history."""
+
+    epoch: int
+    """Another one: counting began anew."""
+    seq: int
+
+
 class View(NamedTuple):
     """How a subscription sees its channel. Subscribers with equal views get the same frame."""
 
@@ -28,6 +36,7 @@ class View(NamedTuple):
     name: str
     """The channel as the client subscribed it."""
     checksum: bool = False
+    numbered: bool = False
 
 
 class Publication:
@@ -38,7 +47,7 @@ class Publication:
     `checksum`, where the kind has one, is computed when a view asks for it: at once, or never.
     """
 
-    __slots__ = ("_frames", "channel", "checksum", "data", "message", "slow")
+    __slots__ = ("_frames", "channel", "checksum", "data", "message", "number", "slow")
 
     def __init__(
         self,
@@ -54,7 +63,15 @@ class Publication:
         self.message = message
         self.slow = channel.kind.slow if slow is None else slow
         self.checksum = checksum
+        self.number: Number | None = None
+        """Given by pubsub/history.py, where the channel is numbered."""
         self._frames: dict[View, Frame] = {}
+
+    def numbered(self, number: Number) -> "Publication":
+        """The same under a number of its own: a state that is sent as of the newest publication."""
+        copy = Publication(self.channel, self.data, message=self.message, slow=self.slow, checksum=self.checksum)
+        copy.number = number
+        return copy
 
     def frame(self, view: View) -> Frame:
         """This publication as `view` shows it. Computed kinds with a checksum: call while the state is current."""

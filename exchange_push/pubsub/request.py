@@ -3,6 +3,7 @@
 from typing import NamedTuple, TypeAlias
 
 from exchange_push.errors import ClientError
+from exchange_push.pubsub.publication import Number
 
 RequestId: TypeAlias = int | str | None
 """Echoed in the reply; None: the request had none."""
@@ -21,6 +22,9 @@ class Subscribe(NamedTuple):
     names: tuple[object, ...]
     """As the client sent them: not all need be strings."""
     checksum: bool = False
+    numbered: bool = False
+    since: Number | None = None
+    """Resume after this; only with one name."""
 
 
 class Unsubscribe(NamedTuple):

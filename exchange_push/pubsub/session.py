@@ -5,7 +5,7 @@ time: requests behind it wait, so that replies keep the order of the requests.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
@@ -15,7 +15,7 @@ from exchange_push.pubsub.channel import UID, Channel, Owner, Registry, SlowPoli
 from exchange_push.pubsub.hub import Hub
 from exchange_push.pubsub.login import Login
 from exchange_push.pubsub.outbox import Outbox
-from exchange_push.pubsub.publication import Encoder, Frame, Publication, View
+from exchange_push.pubsub.publication import Encoder, Frame, Number, Publication, View
 from exchange_push.pubsub.request import (
     Auth,
     List,
@@ -41,6 +41,13 @@ class Dialect(Encoder, Protocol):
         ...
 
     def result(self, request_id: RequestId, result: object) -> Frame: ...
+
+    def subscribed(self, request_id: RequestId, numbers: Mapping[str, Number], recovered: bool | None) -> Frame:
+        """The reply to a subscription: where each numbered channel stands, by name.
+
+        `recovered`: whether a resume worked; None where none was asked for.
+        """
+        ...
 
     def error(self, request_id: RequestId, error: ClientError) -> Frame: ...
 
@@ -198,28 +205,55 @@ class Session:
         views: dict[Channel, View] = {}
         for name in request.names:
             channel = self._terms.registry.for_client(name, self.uid)
-            views[channel] = View(self._dialect, str(name), request.checksum and channel.kind.checksum)
+            checksum = request.checksum and channel.kind.checksum
+            views[channel] = View(self._dialect, str(name), checksum, request.numbered)
         held = len(self._views.keys() | views.keys())
         if held > self._terms.max_subscriptions:
             raise ClientError(
                 ClientCode.TOO_MANY_SUBSCRIPTIONS,
                 f"too many subscriptions: {held}, expected at most {self._terms.max_subscriptions}",
             )
-        self._reply(self._dialect.result(request.id, True))
+        # From here to the states nothing is published: no change falls between them, and none comes twice.
         for channel, view in views.items():
             self._listen(channel, view)
+        numbers = (
+            {view.name: self._terms.hub.history.number(channel) for channel, view in views.items()}
+            if request.numbered
+            else {}
+        )
+        missed = None
+        if request.since is not None:
+            (channel,) = views
+            missed = self._terms.hub.history.since(channel, request.since)
+        recovered = None if request.since is None else missed is not None
+        self._reply(self._dialect.subscribed(request.id, numbers, recovered))
+        for channel, view in views.items():
+            if missed is None:
+                self._send_current(channel, view)
+            else:
+                self.outbox.drop(channel)
+                for publication in missed:
+                    self._put(publication.frame(view).wire)
 
     def _listen(self, channel: Channel, view: View) -> None:
-        """Subscribe and let the current state follow, in one step: no change falls between the two."""
         old = self._views.get(channel)
+        if old == view:
+            return
+        # The new one first: a channel that is watched all the time stays numbered.
+        self._terms.hub.subscribe(self, channel, view)
         if old is not None:
             self._terms.hub.unsubscribe(self, channel, old)
         self._views[channel] = view
-        self._terms.hub.subscribe(self, channel, view)
-        self._send_current(channel, view)
+
+    def _current_state(self, channel: Channel, view: View) -> Publication | None:
+        """The channel's current state, under the number of the newest publication where the client wants numbers."""
+        state = self._terms.hub.state(channel)
+        if state is not None and view.numbered:
+            return state.numbered(self._terms.hub.history.number(channel))
+        return state
 
     def _send_current(self, channel: Channel, view: View) -> None:
-        state = self._terms.hub.state(channel)
+        state = self._current_state(channel, view)
         if state is None:
             return
         if state.slow is SlowPolicy.QUEUE:
@@ -232,7 +266,7 @@ class Session:
         view = self._views.get(channel)
         if view is None:
             return None
-        state = self._terms.hub.state(channel)
+        state = self._current_state(channel, view)
         return None if state is None else state.frame(view).wire
 
     def _unsubscribe(self, channel: Channel) -> None:
@@ -274,6 +308,9 @@ class Session:
                 self._take(*self._behind_login.popleft())
         except Disconnect as error:
             self.disconnect(error.code, error.reason)
+        except Exception:  # our fault: the client shall know, and who called us logs it
+            self.disconnect(CloseCode.INTERNAL_ERROR, "internal error")
+            raise
 
     def _become(self, uid: str | None) -> bool:
         """Be this user from now on, None: nobody. True when that ended the login of another."""
@@ -349,7 +386,9 @@ class Session:
         if len(self._views.keys() | set(channels)) > self._terms.max_subscriptions:
             raise ClientError(ClientCode.TOO_MANY_SUBSCRIPTIONS, "too many subscriptions")
         for channel in channels:
-            self._listen(channel, View(self._dialect, client_name(channel)))
+            view = View(self._dialect, client_name(channel))
+            self._listen(channel, view)
+            self._send_current(channel, view)
 
     def unsubscribe_as_operator(self, names: list[str]) -> None:
         for channel in [self._named_inside(name) for name in names]:

@@ -46,6 +46,7 @@ COUNTERS: Final = {
 
 _JUMP: Final = 1_000_000  # a forged or garbled number must not make all true ones look like the past
 _OLDER_MS: Final = 10_000
+_WAITING_BYTES: Final = 64 << 20  # 65,536 events may be as many books of 2,000 levels; unpacked, a byte weighs 5 to 10
 
 # What is asked for is bounded, so that forged numbers do not make us a burden to the engine: so many events a ms, so
 # many at once, and a small request counts for some. 5 % loss of 50,000 datagrams a second stays below.
@@ -118,29 +119,40 @@ class Sequencer:
 
     `grace_ms`: how long a missing range is waited for (reordering, the other line) before it is asked for.
     `deadline_ms`: how long before it is given up; None: there is nobody to ask, so as long as `grace_ms`.
-    `waiting_limit`: how many events may wait behind missing ones; past it the oldest range is given up at once.
+    `waiting_limit`: how many events may wait behind missing ones, and `waiting_limit_bytes`: how many bytes of
+    datagrams; past either the oldest range is given up at once.
     """
 
-    def __init__(self, *, grace_ms: int = 2, deadline_ms: int | None = None, waiting_limit: int = 65_536) -> None:
+    def __init__(
+        self,
+        *,
+        grace_ms: int = 2,
+        deadline_ms: int | None = None,
+        waiting_limit: int = 65_536,
+        waiting_limit_bytes: int = _WAITING_BYTES,
+    ) -> None:
         self.session: int | None = None
         self.ended = False
         """The engine said that this session is over."""
         self.heard_ms: int | None = None
         """When the last packet of the running session came, duplicates and heartbeats included."""
         self.waiting_events = 0
+        self.waiting_bytes = 0
+        """Of the datagrams that they came in."""
         self._deadline_ms = grace_ms if deadline_ms is None else max(deadline_ms, grace_ms)
         self._tries_ms = [] if deadline_ms is None else tries_ms(grace_ms, deadline_ms)
         self._asked_ms = 0  # tries that fell due up to here have been made
         self._budget = _ASKED_AT_ONCE
         self._due_ms = 0  # of what is in _missing, or a little before
         self._waiting_limit = waiting_limit
+        self._waiting_limit_bytes = waiting_limit_bytes
         # Numbers below _next are done. From it up to _known each is either in _missing or in _waiting, so that both
         # are empty where the two are equal, and otherwise _missing starts at _next. Its ranges came to it in time, and
         # parts of one keep its time: it is sorted by `since_ms` too.
         self._next = 1
         self._known = 1
         self._missing: list[_Missing] = []
-        self._waiting: dict[int, Run] = {}  # by the number of the first event
+        self._waiting: dict[int, tuple[Run, int]] = {}  # by the number of the first event; with its bytes
         self._heard: dict[Line, int] = {}  # one past the highest number that each line brought in this session
         self._older: _Older | None = None
         self._far: int | None = None
@@ -156,9 +168,9 @@ class Sequencer:
         missed since is missing like all else; if not, the place is of no use any more."""
         self._place = session, seq
 
-    def received(self, packet: Packet, line: Line, now_ms: int) -> list[Step]:
+    def received(self, packet: Packet, line: Line, now_ms: int, size_bytes: int = 0) -> list[Step]:
         """What is to be applied now, in this order. Deadlines are kept by `tick`, never here: what already waits in
-        the socket behind a stall of ours is heard before its numbers are given up."""
+        the socket behind a stall of ours is heard before its numbers are given up. `size_bytes` is the datagram's."""
         session, seq, events = packet
         line.packets += 1
         if events:
@@ -184,7 +196,7 @@ class Sequencer:
         self.ended = events is None or (self.ended and end <= self._known)
         if events:
             late = end <= self._heard.get(line, 0)
-            if self._take(seq, events, line, now_ms):
+            if self._take(seq, events, line, now_ms, size_bytes):
                 line.reordered += late
             else:
                 line.duplicates += 1
@@ -192,7 +204,7 @@ class Sequencer:
             self._miss(seq, line, now_ms)
         self._heard[line] = max(end, self._heard.get(line, 0))
         self._drain(steps)
-        while self.waiting_events > self._waiting_limit:
+        while self.waiting_events > self._waiting_limit or self.waiting_bytes > self._waiting_limit_bytes:
             self._give_up(steps)
         return steps
 
@@ -280,7 +292,7 @@ class Sequencer:
         self._next = self._known = seq
         self._missing.clear()
         self._waiting.clear()
-        self.waiting_events = 0
+        self.waiting_events = self.waiting_bytes = 0
         self._heard.clear()
         self._older = None
         self._far = None
@@ -292,15 +304,16 @@ class Sequencer:
         self._far = packet.seq
         return far is not None and abs(packet.seq - far) <= _JUMP
 
-    def _take(self, seq: int, events: Run, line: Line, now_ms: int) -> bool:
+    def _take(self, seq: int, events: Run, line: Line, now_ms: int, size_bytes: int) -> bool:
         """Lets the events that are new wait at their numbers; whether there were any."""
         end = seq + len(events)
+        each_bytes = size_bytes / len(events)
         new = False
         at = bisect_right(self._missing, seq, key=lambda missing: missing.end)
         while at < len(self._missing) and self._missing[at].first < end:
             missing = self._missing[at]
             first, last = max(seq, missing.first), min(end, missing.end)
-            self._wait(first, events[first - seq : last - seq])
+            self._wait(first, events[first - seq : last - seq], each_bytes)
             new = True
             if self._tries_ms and missing.since_ms + self._tries_ms[0] <= self._asked_ms:
                 line.recovered_events += last - first
@@ -314,14 +327,16 @@ class Sequencer:
         if end > self._known:
             if seq > self._known:
                 self._miss(seq, line, now_ms)
-            self._wait(self._known, events[self._known - seq :])
+            self._wait(self._known, events[self._known - seq :], each_bytes)
             self._known = end
             new = True
         return new
 
-    def _wait(self, first: int, events: Run) -> None:
-        self._waiting[first] = events
+    def _wait(self, first: int, events: Run, each_bytes: float) -> None:
+        size_bytes = int(each_bytes * len(events))
+        self._waiting[first] = events, size_bytes
         self.waiting_events += len(events)
+        self.waiting_bytes += size_bytes
 
     def _miss(self, end: int, line: Line, now_ms: int) -> None:
         last = self._missing[-1] if self._missing else None
@@ -335,14 +350,16 @@ class Sequencer:
 
     def _drain(self, steps: list[Step]) -> None:
         """Moves on over what waits at the next number."""
-        events = self._waiting.pop(self._next, None)
-        if events is None:
+        waiting = self._waiting.pop(self._next, None)
+        if waiting is None:
             return
         run: Run = []
-        while events is not None:
+        while waiting is not None:
+            events, size_bytes = waiting
             run += events
+            self.waiting_bytes -= size_bytes
             self._next += len(events)
-            events = self._waiting.pop(self._next, None)
+            waiting = self._waiting.pop(self._next, None)
         self.waiting_events -= len(run)
         steps.append(run)
 

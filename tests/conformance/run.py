@@ -65,7 +65,7 @@ def serve() -> None:
         pongs_per_s=unlimited,
         pongs_burst=unlimited,
     )
-    front = Front(reactor, web=public_site({}, ("*",)), websocket=ClientFactory(reactor, EchoSession, options))
+    front = Front(reactor, web=public_site(reactor, {}, ("*",)), websocket=ClientFactory(reactor, EchoSession, options))
     port = reactor.listenTCP(0, front, interface="127.0.0.1")
     print(port.getHost().port, flush=True)
     StandardIO(UntilInputEnds())

@@ -9,6 +9,7 @@ byte for byte, `…` stands for anything. Events that no line shows may come in 
     client ← close 4501 why  the connection is closed
     auth ← body, auth → body what the auth service is asked and answers
     line →, ws →             the TCP push line, the internal WebSocket
+    <client_id>, <epoch>     in what is spoken: the first client's, that of the last numbered reply
     http →, public →         GET /path, or POST /path body; ← status body; the internal API, the public port
 """
 
@@ -54,6 +55,7 @@ class Replay:
         self._line: RawClient | None = None
         self._api: WsClient | None = None
         self._answer = ""  # of the last HTTP request
+        self._epoch = ""  # of the last numbered reply
 
     async def run(self, block: Block) -> None:
         script = steps(block)
@@ -87,6 +89,7 @@ class Replay:
 
     async def _speak(self, who: str, what: str) -> None:
         what = what.replace("<client_id>", next(iter(self._running.server.hub.sessions), ""))
+        what = what.replace("<epoch>", self._epoch)
         if who in CLIENTS:
             (await self._client(who)).send(what.encode())
         elif who == "line":
@@ -141,6 +144,8 @@ class Replay:
                 raise AssertionError(f"expected {what}\nof\n" + "\n".join(passed_over)) from error
             found = payload.decode()
             if matches(what, found):
+                numbered = re.match(r'\{"result":true,"epoch":(\d+)', found)
+                self._epoch = numbered[1] if numbered else self._epoch
                 return
             passed_over.append(found)
             assert found.startswith('{"event"'), f"found {found}\nexpected {what}"

@@ -7,6 +7,7 @@ import pytest_twisted
 
 from exchange_push import catalog
 from exchange_push.errors import ClientCode, CloseCode
+from exchange_push.market.clock import LATE_MS, LEAP_MS, PATIENCE_MS
 from exchange_push.market.interval import INTERVALS
 from exchange_push.pubsub.channel import ChannelKind, Owner, SlowPolicy
 from tests.docs.documents import Block, blocks, code, section, table
@@ -77,3 +78,11 @@ def test_every_key_of_an_event_is_explained_once(heading: str) -> None:
     explained = [key for row in table(section(DOCUMENT, heading)) for key in row[0].split(", ")]
 
     assert sorted(shown - {"event", "data"}) == sorted(explained)
+
+
+def test_the_bounds_of_market_time_are_those_of_the_code() -> None:
+    text = re.sub(r"\s+", " ", section(DOCUMENT, "Market time"))
+
+    assert f"more than {LATE_MS // 1_000} s ahead" in text
+    assert f"more than {LEAP_MS // 60_000} minutes behind" in text
+    assert f"after {PATIENCE_MS // 1_000} s of nothing" in text

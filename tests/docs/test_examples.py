@@ -23,7 +23,7 @@ EXAMPLES = ROOT / "examples"
 async def test_the_engine_sends_a_book_that_joins_and_trades_at_its_prices(start: Start) -> None:
     running = start()
     client = await running.client("DEMOUSDT@depth", "DEMOUSDT@trades")
-    program = start_program(EXAMPLES / "engine.py", "--to", f"127.0.0.1:{running.feed_port}", "--seconds", "0.6")
+    program = start_program(EXAMPLES / "engine.py", "--to", f"127.0.0.1:{running.feed_port}", "--seconds", "1.5")
     snapshot = await client.event("DEMOUSDT@depth")
     update = await client.event("DEMOUSDT@depth")
     await program.ended

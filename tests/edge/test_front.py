@@ -147,6 +147,7 @@ def test_loopback_and_listed_proxies_are_not_limited() -> None:
 
     assert all(house.caller("127.0.0.1") for _ in range(200))
     assert all(house.caller("192.0.2.9") for _ in range(200))
+    assert all(house.caller("::ffff:192.0.2.9") for _ in range(200))
     assert house.front.buildProtocol(UNIXAddress(None)) is not None
 
 

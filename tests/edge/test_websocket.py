@@ -33,7 +33,9 @@ class House:
             reactor, self._converse, ClientOptions(**options), frozenset({"exchange-push.msgpack"})
         )
         self.front = Front(
-            reactor, web=public_site({b"/v1/symbols": lambda: [{"symbol": "A"}]}, ("*",)), websocket=self.clients
+            reactor,
+            web=public_site(reactor, {b"/v1/symbols": lambda: [{"symbol": "A"}]}, ("*",)),
+            websocket=self.clients,
         )
         self.listening = reactor.listenTCP(0, self.front, interface="127.0.0.1")
         self.port: int = self.listening.getHost().port
@@ -213,10 +215,12 @@ async def test_requests_sent_along_with_the_handshake_are_answered_once(open_hou
 )
 @pytest_twisted.ensureDeferred
 async def test_a_bad_frame_closes_with_its_code(open_house: Open, frame: bytes, code: int) -> None:
-    client = await open_house().connect()
+    house = open_house()
+    client = await house.connect()
     client.transport.write(frame)
 
     assert await client.close_code() == code
+    assert house.clients.closes == {code: 1}
 
 
 @pytest_twisted.ensureDeferred

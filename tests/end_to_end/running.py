@@ -34,16 +34,24 @@ class AuthBackend(Resource):
         self.answers: dict[str, Any] = {"***": {"uid": 1001}, "bob": {"uid": "1002"}}
         self.asked: list[str] = []
         self.hang = False
+        self._hanging: list[Request] = []
 
     def render_POST(self, request: Request) -> Any:
         token = msgspec.json.decode(request.content.read())["token"]
         self.asked.append(token)
         if self.hang:
+            self._hanging.append(request)
             return NOT_DONE_YET
         answer = self.answers.get(token)
         if answer is None:
             request.setResponseCode(401)
         return msgspec.json.encode(answer)
+
+    def refuse_all(self) -> None:
+        """Answer those that hang."""
+        for request in self._hanging:
+            request.setResponseCode(401)
+            request.finish()
 
 
 class Running:

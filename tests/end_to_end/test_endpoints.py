@@ -140,6 +140,30 @@ async def test_a_slow_client_over_tls_holds_no_more_than_its_bound_and_is_let_go
 
 
 @pytest_twisted.ensureDeferred
+async def test_back_ends_come_over_tls(start: Start, certificate: Path) -> None:
+    tls = endpoint(certificate)
+    running = start(api__listen=tls, lines__listen=tls)
+    client = await running.client("system")
+    line, api = RawClient(), WsClient()
+    for port, caller in (("lines", line), ("api", api)):
+        tcp = HostnameEndpoint(reactor, LOOPBACK, running.port(port))
+        await connectProtocol(wrapClientTLS(trusting(certificate), tcp), caller)
+        running.callers.append(caller)
+    line.transport.write(b'{"c":"system","d":"by line"}\n')
+    await line.until(lambda: b"\n" in line.data)
+    assert await client.raw() == (1, b"by line")
+    api.transport.write(handshake("/ws/v1", {}))
+    assert (await api.ask({"m": "mesh.publish", "p": {"c": "system", "d": "by api"}}))["r"] == {"s": 1, "f": 0}
+    assert await client.raw() == (1, b"by api")
+    began_s = reactor.seconds()
+    await running.stop_server()
+
+    assert await api.close_code() == 1001
+    await line.gone()
+    assert reactor.seconds() - began_s < 2
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_weak_version_of_tls_is_refused(start: Start, certificate: Path) -> None:
     running = start(listen=[endpoint(certificate)])
     context = SSL.Context(SSL.TLS_METHOD)

@@ -1,6 +1,7 @@
 """The server as an operator starts and stops it: in a process of its own."""
 
 import os
+import re
 import select
 import signal
 import socket
@@ -21,13 +22,16 @@ _PATIENCE_S = 15
 class Process:
     """A started server. Its output is read line by line until what is waited for."""
 
-    def __init__(self, command: list[str], folder: Path, environ: dict[str, str]) -> None:
+    def __init__(
+        self, command: list[str], folder: Path, environ: dict[str, str], pass_fds: tuple[int, ...] = ()
+    ) -> None:
         self.process = subprocess.Popen(
             command,
             cwd=folder,
             env={**os.environ, **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            pass_fds=pass_fds,
             bufsize=0,  # or select would not see the lines that are read already
         )
         self.lines: list[str] = []
@@ -166,12 +170,15 @@ def test_a_port_in_use_is_one_line_and_status_1(
         (["--config", "/nowhere.toml"], "/nowhere.toml"),
         (["--listen", "nonsense:1"], "nonsense:1"),
         (["--listen", "tcp:http"], "tcp:http"),
+        (["--listen", "ssl:1:privateKey=/nowhere.pem"], "/nowhere.pem"),
+        (["--listen", "systemd:domain=INET:index=0"], "systemd:domain=INET:index=0"),
         (["--feed", "tcp:1"], "udp:PORT"),
         (["--api", "tcp:1"], "internal.secret"),
         (["--lines", "tcp:1:interface=0.0.0.0"], "internal.secret"),
         (["--rerequest", "nonsense"], "HOST:PORT"),
         (["--feed-key", "/nowhere.key"], "/nowhere.key"),
         (["--auth-url", "nonsense"], "auth.url"),
+        (["--auth-url", "http://"], "auth.url"),
     ],
 )
 def test_a_wrong_option_is_one_line_that_says_what_was_expected(
@@ -184,12 +191,55 @@ def test_a_wrong_option_is_one_line_that_says_what_was_expected(
     assert expected in process.output
 
 
-def test_a_wrong_variable_is_one_line(launch: Launch) -> None:
-    process = launch(environ={"EXCHANGE_PUSH_CLIENTS__PING": "1"})
+@pytest.mark.parametrize("endpoint", ["unix:/nowhere/clients", "tcp:1:interface=192.0.2.1"])
+def test_where_it_cannot_listen_is_one_line(launch: Launch, endpoint: str) -> None:
+    process = launch(f"--listen={endpoint}")
+
+    assert process.end() == 1
+    assert "Traceback" not in process.output
+    (line,) = [line for line in process.lines if line.startswith("exchange-push: ")]
+    assert f"cannot listen on {endpoint}" in line
+
+
+def test_it_takes_a_socket_that_systemd_listens_on(tmp_path: Path, ports: dict[str, int]) -> None:
+    flags = " ".join(
+        f"--{flag}={kind}:0:interface=127.0.0.1" for flag, kind in (("api", "tcp"), ("lines", "tcp"), ("feed", "udp"))
+    )
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        number = inherited.fileno()
+        script = (
+            f"exec 3<&{number}; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=x"
+            f" exec {_BIN}/exchange-push --listen=systemd:domain=INET:index=0 {flags}"
+        )
+        process = Process(["bash", "-c", script], tmp_path, {}, pass_fds=(number,))
+        process.until("listen 1 listens")
+        client = socket.create_connection(inherited.getsockname())
+        client.sendall(handshake("/exchange-stream", {}))
+        client.settimeout(_PATIENCE_S)
+        head = client.recv(4096)
+        client.close()
+        process.process.terminate()
+
+    assert head.startswith(b"HTTP/1.1 101")
+    assert process.end() == 0, process.output
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        ("CLIENTS__PING", "1", "EXCHANGE_PUSH_CLIENTS__PING"),
+        ("CLIENTS__PROXIES", "10.0.0.0/8", "clients.proxies: found '10.0.0.0/8', expected an IP address"),
+        ("CLIENTS__ORIGINS", "ex.example", "clients.origins: found 'ex.example', expected * or one like https://"),
+        ("INTERNAL__SECRET", "", "internal.secret"),
+        ("INTERNAL__SECRET_FILE", "/nowhere", "/nowhere"),
+    ],
+)
+def test_a_wrong_variable_is_one_line(launch: Launch, variable: str, text: str, expected: str) -> None:
+    process = launch(environ={f"EXCHANGE_PUSH_{variable}": text})
 
     assert process.end() == 1
     assert len(process.lines) == 1
-    assert "EXCHANGE_PUSH_CLIENTS__PING" in process.output
+    assert expected in process.output
 
 
 def test_a_configuration_can_be_checked_and_the_version_asked(launch: Launch) -> None:
@@ -209,6 +259,51 @@ def test_the_internal_ports_listen_on_loopback_by_default(launch: Launch) -> Non
         assert str(defaults[key]).endswith("interface=127.0.0.1")
     assert defaults["feed.listen"] == ("udp:6791:interface=127.0.0.1",)
     assert launch("--check-config", environ={"EXCHANGE_PUSH_API__LISTEN": "tcp:1"}).end() == 0  # the flag goes over it
+
+
+def test_a_default_start_listens_for_clients_everywhere_and_for_all_else_on_loopback(
+    tmp_path: Path, ports: dict[str, int]
+) -> None:
+    from exchange_push.config import Config
+
+    config = Config()
+    defaults = {
+        "listen": config.listen[0],
+        "api": config.api.listen,
+        "lines": config.lines.listen,
+        "feed": config.feed.listen[0],
+    }
+    flags = [f"--{flag}={re.sub('[0-9]+', str(ports[flag]), text, count=1)}" for flag, text in defaults.items()]
+    process = Process([str(_BIN / "exchange-push"), *flags], tmp_path, {})
+    try:
+        process.until("listen 1 listens")
+        found = listening(process.process.pid)
+    finally:
+        process.process.terminate()
+        process.end()
+
+    assert found == {
+        ("tcp", "0.0.0.0", ports["listen"]),
+        ("tcp", "127.0.0.1", ports["api"]),
+        ("tcp", "127.0.0.1", ports["lines"]),
+        ("udp", "127.0.0.1", ports["feed"]),
+    }
+    assert "ws:// without TLS" in process.output, "public and plain is worth a warning"
+
+
+def listening(pid: int) -> set[tuple[str, str, int]]:
+    """What `ss -ltnup` shows of a process: kind, address and port of all that it listens on."""
+    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.exists() or link.is_symlink()]
+    own = {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:")}
+    found = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[9] in own and fields[2].endswith(":0000"):  # no peer
+                address, port = fields[1].split(":")
+                host = socket.inet_ntoa(bytes.fromhex(address)[::-1]) if len(address) == 8 else address
+                found.add((table, host, int(port, 16)))
+    return found
 
 
 def test_the_demo_shows_live_lines_as_a_client_sees_them(launch: Launch) -> None:

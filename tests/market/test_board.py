@@ -189,8 +189,11 @@ def test_a_time_far_ahead_that_the_next_event_does_not_bear_out_moves_nothing(ti
     exchange.apply(trade(1, "7", "1", T), book(1, T, [("6", "1")], []))
     year = 365 * 86_400_000
     for number in range(2, 2 + times):
-        exchange.apply(trade(9, "9", "5", T + year), IndexPrice("S", "x", "7", "1", T + 800))
-        exchange.apply(depth(number, number, T + 7 * year, [("6", "2")], []), trade(number, str(number), "1", T + 900))
+        exchange.apply(trade(9, "9", "5", T + year), IndexPrice("S", "x", "7", "1", T + 200 * number))
+        exchange.apply(
+            depth(number, number, T + 7 * year, [("6", "2")], []),
+            trade(number, str(number), "1", T + 200 * number + 99),
+        )
         exchange.apply(IndexPrice("S", "x", "9", "1", T + 50 * year))
     exchange.apply(IndexPrice("S", "x", "7", "1", T + 1_000))
     exchange.run(1_500)
@@ -212,6 +215,16 @@ def test_a_time_far_ahead_is_believed_when_nothing_follows_unless_it_has_not_com
     data: list[Any] = [publication.data for publication in published]
     assert len([kline for kline in data if getattr(kline, "closed", False)]) == 2 * len(candles)
     assert board.market_time >= latest if candles else board.market_time < T + 1_000
+
+
+def test_what_repeats_an_old_time_says_nothing_against_a_jump() -> None:
+    exchange = Exchange()
+    year = 365 * 86_400_000
+    exchange.apply(book(5, T, [("6", "1")], []), trade(1, "7", "1", T), trade(2, "8", "1", T + year))
+    exchange.apply(trade(1, "7", "1", T), book(5, T, [("6", "1")], []), trade(3, "9", "1", T + year - 50_000))
+    exchange.run(100)
+    assert [t["first"] for data in exchange.sent("S@trades") for t in data["trades"]] == [1, 2, 3]
+    assert exchange.board.disbelieved == 0
 
 
 def test_a_doubted_event_is_taken_before_a_gap_or_a_new_session() -> None:

@@ -107,6 +107,13 @@ def test_a_trade_comes_once_unless_the_engine_restarted_its_ids() -> None:
     assert (board.trades, board.duplicate_trades, board.restarted_ids) == (3, 4, 1)
 
 
+def test_ids_begin_anew_only_where_the_time_is_later_than_that_of_all_trades() -> None:
+    exchange = Exchange("trades")
+    exchange.apply(trade(5, "7", "1", T + 100), trade(6, "7", "1", T), trade(5, "7", "1", T + 100))
+    exchange.run(100)
+    assert (exchange.board.trades, exchange.board.duplicate_trades, exchange.board.restarted_ids) == (2, 1, 0)
+
+
 def test_trades_of_two_symbols_do_not_mix() -> None:
     exchange = Exchange("trades")
     exchange.apply(trade(1, "7", "1", T), trade(1, "9", "1", T, symbol="Q"), trade(2, "7", "1", T))

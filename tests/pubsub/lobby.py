@@ -81,7 +81,7 @@ class Lobby:
         self.clock = Clock()
         self.registry = Registry(KINDS, aliases={"kline": "kline_1m"}, symbols=symbols)
         self.states: dict[Channel, Publication] = {}
-        self.hub = Hub(self.states.get, Budget(total_bytes))
+        self.hub = Hub(self.states.get, Budget(total_bytes), lambda: int(self.clock.seconds() * 1000))
         self.logins: list[tuple[str, Callable[[Login | AuthError], None]]] = []
         self.terms = Terms(
             registry=self.registry,

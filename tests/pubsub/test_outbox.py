@@ -134,6 +134,16 @@ def test_when_all_together_hold_too_much_the_largest_goes() -> None:
     assert lobby.hub.budget.held_bytes < 10_000
 
 
+def test_a_frame_that_gives_way_to_the_current_state_is_held_no_more() -> None:
+    box = outbox(limit_bytes=1000)
+    box.put(bytes(250), BOOK, SlowPolicy.RESYNC)
+    box.block()
+    box.put(b"x", BOOK, SlowPolicy.CONFLATE)
+
+    assert box.held_bytes == 0
+    assert len(box) == 1
+
+
 actions = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.integers(1, 300), st.sampled_from([A, B, BOOK]), st.sampled_from(SlowPolicy)),

@@ -1,3 +1,4 @@
+import sys
 import tracemalloc
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_a_subscriber_hears_what_is_published_from_then_on() -> None:
     assert client.heard() == [{"event": "BTCUSDT@ticker", "data": {"n": 2}}]
 
 
-@pytest.mark.parametrize("id", [0, -1, 2**62, "", "x" * 64, "é"])
+@pytest.mark.parametrize("id", [0, -1, 2**62, -(2**63), 2**64 - 1, "", "x" * 64, "é"])
 def test_a_reply_carries_the_id_of_its_request_in_its_type(id: Any) -> None:
     client = Lobby().client()
 
@@ -37,7 +38,7 @@ def test_a_reply_carries_the_id_of_its_request_in_its_type(id: Any) -> None:
     assert client.ask({"op": "nonsense", "id": id})[0]["id"] == id
 
 
-@pytest.mark.parametrize("id", [1.5, True, None, [], {}, "x" * 65, 2**70])
+@pytest.mark.parametrize("id", [1.5, True, None, [], {}, "x" * 65, 2**64, -(2**63) - 1])
 def test_an_id_of_another_type_is_malformed(id: Any) -> None:
     (reply,) = Lobby().client().ask({"op": "list", "id": id})
 
@@ -97,6 +98,19 @@ def test_a_wrong_request_is_answered_with_its_code_and_the_connection_stays(mess
     assert not lobby.logins
     assert not dict(lobby.hub.channels())
     assert client.ask({"op": "ping"}) == [{"op": "pong", "time": 0}]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"%b", b'{"op":%b}', b'{"op":"list","id":%b}', b'{"op":"subscribe","channel":%b}', b'{"op":"list","channels":%b}'],
+)
+def test_however_deep_a_request_is_nested_it_is_no_fault_of_ours(message: bytes) -> None:
+    deep = sys.getrecursionlimit()
+    for depth in range(deep - 200, deep + 50):
+        for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+            client = Lobby().client()
+            (reply,) = client.ask(message % (opening * depth + b"1" + closing * depth))
+            assert reply.get("code", 2) == 2
 
 
 def test_not_auth_is_answered_to_the_letter() -> None:

@@ -164,6 +164,22 @@ def test_past_the_bound_the_oldest_range_is_given_up_at_once() -> None:
     assert feed.sequencer.waiting_events == 0
 
 
+def test_so_it_is_past_the_bound_of_bytes() -> None:
+    sequencer, line = Sequencer(waiting_limit_bytes=100), Line("A")
+    sequencer.received(packet(10), line, 0, 5_000)
+    assert sequencer.received(packet(12, 2), line, 0, 60) == []
+    assert sequencer.received(packet(15), line, 0, 40) == []
+    assert sequencer.waiting_bytes == 100
+    assert sequencer.received(packet(17), line, 0, 40) == [Gap(1), [12, 13]]
+    assert sequencer.waiting_bytes == 80
+    assert sequencer.received(packet(11), line, 0, 50) == []
+    assert sequencer.tick(2) == [Gap(1), [15], Gap(1), [17]]
+    assert (sequencer.waiting_bytes, sequencer.waiting_events) == (0, 0)
+    sequencer.received(packet(20), line, 3, 40)
+    sequencer.received(packet(1, session=8), line, 3, 40)
+    assert sequencer.waiting_bytes == 0
+
+
 def test_the_first_of_two_lines_wins_and_the_other_heals_it() -> None:
     feed, b = started(), Line("B")
     assert feed.heard(packet(11)) == [[11]]

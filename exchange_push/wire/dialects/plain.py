@@ -8,7 +8,7 @@ import msgpack
 import msgspec
 
 from exchange_push.errors import ClientCode, ClientError, CloseCode, Disconnect, quoted
-from exchange_push.pubsub.publication import Frame, Publication, View
+from exchange_push.pubsub.publication import Frame, Number, Publication, View
 from exchange_push.pubsub.request import (
     Auth,
     List,
@@ -22,8 +22,7 @@ from exchange_push.pubsub.request import (
 from exchange_push.wire.frame import BINARY, TEXT, frame
 
 _ID_CHARS: Final = 64
-_ID_MAX: Final = 2**63 - 1
-_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
+_TOKEN: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 _OPS: Final = ("auth", "subscribe", "unsubscribe", "list", "ping")
 
 _encode = msgspec.json.Encoder().encode
@@ -39,11 +38,13 @@ def _request_id(message: Mapping[str, object]) -> RequestId:
     found = message.get("id")
     if found is None and "id" not in message:
         return None
-    if type(found) is int and -_ID_MAX <= found <= _ID_MAX:
+    if type(found) is int and -(2**63) <= found < 2**64:  # what both encodings carry
         return found
     if isinstance(found, str) and len(found) <= _ID_CHARS:
         return found
-    raise _malformed(f"id is {quoted(found)}, expected an integer or a string of at most {_ID_CHARS} characters")
+    raise _malformed(
+        f"id is {quoted(found)}, expected an integer of 64 bits or a string of {_ID_CHARS} characters at most"
+    )
 
 
 def _names(message: Mapping[str, object]) -> tuple[object, ...]:
@@ -57,6 +58,26 @@ def _names(message: Mapping[str, object]) -> tuple[object, ...]:
     if "channel" not in message:
         raise _malformed("no channel, expected channel or channels")
     return (message["channel"],)
+
+
+def _numbering(message: Mapping[str, object], names: tuple[object, ...]) -> tuple[bool, Number | None]:
+    """Whether the subscription is numbered, and after which number it resumes."""
+    numbered = message.get("seq", False)
+    if not isinstance(numbered, bool):
+        raise _invalid_option(f"seq is {quoted(numbered)}, expected true or false")
+    if "since" not in message:
+        return numbered, None
+    match message["since"]:
+        case {"epoch": int(epoch), "seq": int(seq)} if type(epoch) is type(seq) is int and epoch >= 0 and seq >= 0:
+            if len(names) != 1:
+                raise _invalid_option("since with several channels, expected one")
+            return True, Number(epoch, seq)
+        case since:
+            raise _invalid_option(f'since is {quoted(since)}, expected {{"epoch":…,"seq":…}}')
+
+
+def _invalid_option(msg: str) -> ClientError:
+    return ClientError(ClientCode.INVALID_CHANNEL, msg)
 
 
 def read_request(message: object) -> Request:
@@ -75,10 +96,10 @@ def read_request(message: object) -> Request:
             case "subscribe":
                 checksum = message.get("checksum", False)
                 if not isinstance(checksum, bool):
-                    raise ClientError(
-                        ClientCode.INVALID_CHANNEL, f"checksum is {quoted(checksum)}, expected true or false"
-                    )
-                return Subscribe(request_id, _names(message), checksum)
+                    raise _invalid_option(f"checksum is {quoted(checksum)}, expected true or false")
+                names = _names(message)
+                numbered, since = _numbering(message, names)
+                return Subscribe(request_id, names, checksum, numbered, since)
             case "unsubscribe":
                 return Unsubscribe(request_id, _names(message))
             case "list":
@@ -99,6 +120,17 @@ def _answer(request_id: RequestId, fields: dict[str, object]) -> dict[str, objec
     return fields if request_id is None else {**fields, "id": request_id}
 
 
+def _subscribed(numbers: Mapping[str, Number], recovered: bool | None) -> dict[str, object]:
+    fields: dict[str, object] = {"result": True}
+    if len(numbers) == 1:
+        fields |= next(iter(numbers.values()))._asdict()
+    elif numbers:
+        fields["channels"] = {name: number._asdict() for name, number in numbers.items()}
+    if recovered is not None:
+        fields["recovered"] = recovered
+    return fields
+
+
 class Plain:
     """JSON in text frames."""
 
@@ -114,6 +146,9 @@ class Plain:
     def result(self, request_id: RequestId, result: object) -> Frame:
         return _text(_answer(request_id, {"result": result}))
 
+    def subscribed(self, request_id: RequestId, numbers: Mapping[str, Number], recovered: bool | None) -> Frame:
+        return _text(_answer(request_id, _subscribed(numbers, recovered)))
+
     def error(self, request_id: RequestId, error: ClientError) -> Frame:
         return _text(_answer(request_id, {"code": error.code.value, "msg": error.msg}))
 
@@ -126,12 +161,31 @@ class Plain:
         return frame(message, BINARY)
 
     def event(self, publication: Publication, view: View) -> Frame:
-        if publication.message is not None:
+        number = b""
+        if view.numbered and publication.number is not None:
+            number = b',"seq":%d,"epoch":%d' % (publication.number.seq, publication.number.epoch)
+        if publication.message is None:
+            data = _encode(publication.data)
+            if view.checksum and publication.checksum is not None:
+                data = b'%b,"checksum":%d}' % (data[:-1], publication.checksum())
+        elif not number:
             return self.message(publication.message)
-        data = _encode(publication.data)
-        if view.checksum and publication.checksum is not None:
-            data = b'%b,"checksum":%d}' % (data[:-1], publication.checksum())
-        return frame(b'{"event":"%b","data":%b}' % (view.name.encode(), data), TEXT)
+        elif (members := _members(publication.message)) is not None:
+            return frame(b"%b%b}" % (members, number if members.strip() != b"{" else number[1:]), TEXT)
+        else:
+            data = _encode(publication.message)
+        return frame(b'{"event":"%b","data":%b%b}' % (view.name.encode(), data, number), TEXT)
+
+
+def _members(message: str | bytes) -> bytes | None:
+    """A pushed JSON object up to its last brace; None: it is none."""
+    if isinstance(message, bytes):
+        return None
+    try:
+        is_object = isinstance(_decode(message), dict)
+    except (ValueError, RecursionError):
+        return None
+    return message.rstrip()[:-1].encode() if is_object else None
 
 
 class PlainMsgpack:
@@ -149,6 +203,9 @@ class PlainMsgpack:
     def result(self, request_id: RequestId, result: object) -> Frame:
         return _binary(_answer(request_id, {"result": result}))
 
+    def subscribed(self, request_id: RequestId, numbers: Mapping[str, Number], recovered: bool | None) -> Frame:
+        return _binary(_answer(request_id, _subscribed(numbers, recovered)))
+
     def error(self, request_id: RequestId, error: ClientError) -> Frame:
         return _binary(_answer(request_id, {"code": error.code.value, "msg": error.msg}))
 
@@ -165,15 +222,26 @@ class PlainMsgpack:
             return frame(message.encode(), TEXT)
 
     def event(self, publication: Publication, view: View) -> Frame:
-        if publication.message is not None:
-            return self.message(publication.message)
-        data = publication.data
-        if isinstance(data, msgspec.Raw):
-            data = _decode(data)
-        if view.checksum and publication.checksum is not None:
-            data = {**msgspec.to_builtins(data), "checksum": publication.checksum()}
+        number = publication.number if view.numbered else None
+        message = publication.message
+        if message is not None and number is None:
+            return self.message(message)
+        fields: dict[str, object]
+        if message is None:
+            data = publication.data
+            if isinstance(data, msgspec.Raw):
+                data = _decode(data)
+            if view.checksum and publication.checksum is not None:
+                data = {**msgspec.to_builtins(data), "checksum": publication.checksum()}
+            fields = {"event": view.name, "data": data}
+        elif _members(message) is not None:
+            fields = _decode(message)
+        else:
+            fields = {"event": view.name, "data": message}
+        if number is not None:
+            fields |= {"seq": number.seq, "epoch": number.epoch}
         try:
-            return _binary({"event": view.name, "data": data})
+            return _binary(fields)
         except OverflowError:  # an integer beyond 64 bits: JSON has such, msgpack has not
             return PLAIN.event(publication, view)
 
