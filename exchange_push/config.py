@@ -125,6 +125,8 @@ class Config(_Table, frozen=True):
     market: Market = Market()
     symbols: dict[SymbolName, Symbol] = {}
     channels: Channels = Channels()
+    record: str | None = None
+    """File of the intake record."""
     demo: Demo = Demo()
 
     @property

@@ -23,6 +23,7 @@ _KEYS: Final = (
     ("rerequest", "feed.rerequest"),
     ("feed-key", "feed.key_file"),
     ("auth-url", "auth.url"),
+    ("record", "record"),
 )
 
 
@@ -41,6 +42,7 @@ class Options(usage.Options):
         ("lines", None, None, "Endpoint of the TCP push line. [default: tcp:6792:interface=127.0.0.1]"),
         ("rerequest", None, None, "HOST:PORT where the engine is asked for events again. [default: none]"),
         ("feed-key", None, None, "File of the key that seals the engine's packets. [default: none]"),
+        ("record", None, None, "File to append all that comes in to, for exchange-push-rerun."),
         ("auth-url", None, None, "URL of the auth service. [default: http://127.0.0.1:8000/websocket_auth]"),
     )
 

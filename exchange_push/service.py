@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,10 +27,11 @@ from exchange_push.errors import CloseCode, ConfigError
 from exchange_push.intake.desk import Desk
 from exchange_push.intake.feed_port import HostPort, Sources, parse_feed, parse_rerequest
 from exchange_push.intake.gate import Gate, is_loopback
-from exchange_push.intake.http import Api
+from exchange_push.intake.http import Api, head_error
 from exchange_push.intake.line import PushLines
+from exchange_push.intake.record import Recorder
 from exchange_push.intake.rerequest import Asker
-from exchange_push.intake.udp import FeedService
+from exchange_push.intake.udp import Apply, FeedService
 from exchange_push.intake.websocket import PushFactory
 from exchange_push.lifecycle import Listener, Ticks
 from exchange_push.market.board import TICK_MS, Board
@@ -64,17 +66,30 @@ class ExchangePush(MultiService):
         self.pidfile: str | None = None
         self.in_background = False
 
+        self._latest_ms = 0
+        products = {name: Product(funding_hours=symbol.funding_hours) for name, symbol in config.symbols.items()}
         self.board = Board(
             catalog.COMPUTED,
             wanted=lambda channel: self.hub.wanted(channel),
-            products={name: Product(funding_hours=symbol.funding_hours) for name, symbol in config.symbols.items()},
+            products=products,
             close_grace_ms=config.market.close_grace_ms,
-            latest_ms=lambda: int(reactor.seconds() * 1000) + _AHEAD_MS,
+            latest_ms=lambda: self._latest_ms,
         )
         self.hub = Hub(
             self.board.state, Budget(config.clients.outbox_total_bytes), lambda: int(reactor.seconds() * 1000)
         )
         self.registry = registry(config)
+        self._apply: Apply = self.board.apply
+        self._publish: Callable[[Publication], tuple[int, int]] = self.hub.publish
+        self._recorder: Recorder | None = None
+        if config.record is not None:
+            self._record(
+                Recorder(
+                    config.record,
+                    close_grace_ms=config.market.close_grace_ms,
+                    products={name: asdict(product) for name, product in products.items()},
+                )
+            )
         self.auth = AuthService(
             reactor,
             config.auth.url,
@@ -101,7 +116,7 @@ class ExchangePush(MultiService):
         self.feed = FeedService(
             reactor,
             [parse_feed(address) for address in config.feed.listen],
-            apply=self.board.apply,
+            apply=self._apply,
             user=self._publish_user_event,
             now_ms=now_ms,
             asker=self.asker,
@@ -128,7 +143,7 @@ class ExchangePush(MultiService):
         self.gate = Gate(config.secret, origins=config.internal.origins, hosts=config.internal.hosts)
         self.desk = Desk(
             self.registry,
-            publish=self.hub.publish,
+            publish=self._publish,
             apply_events=self._apply_events,
             clients=self.hub,
             owns_book=self.board.owns_book,
@@ -144,7 +159,7 @@ class ExchangePush(MultiService):
             publish_path=config.api.publish_path,
         )
         self.pushes = PushFactory(reactor, self.desk, self.gate)
-        front = Front(reactor, web=self.api, websocket=self.pushes, bodies=True)
+        front = Front(reactor, web=self.api, websocket=self.pushes, bodies=True, error=head_error)
         Listener("lines", reactor, config.lines.listen, self.lines).setServiceParent(self)
         Listener("api", reactor, config.api.listen, front).setServiceParent(self)
 
@@ -177,7 +192,8 @@ class ExchangePush(MultiService):
         auth = URL.fromText(config.auth.url)
         if not is_loopback(auth.host):
             raise ConfigError(f"auth.url: {config.auth.url}, expected a loopback address with --demo")
-        assert self.asker is not None
+        asker = self.asker
+        assert asker is not None  # the demo always has one
         rerequest = parse_rerequest(config.feed.rerequest) if config.feed.rerequest else HostPort("localhost", 0)
         if not is_loopback(rerequest.host):
             raise ConfigError(f"feed.rerequest: {rerequest}, expected a loopback address with --demo")
@@ -192,18 +208,23 @@ class ExchangePush(MultiService):
             faults=Faults(demo.loss, demo.repeat, demo.reorder, demo.delay_ms),
             key=config.feed_key,
             rerequest_port=rerequest.port,
-            listening=self._ask_demo,
+            listening=lambda address: asker.to(HostPort(*address)),
         )
         exchange.setServiceParent(self)
 
-    def _ask_demo(self, address: tuple[str, int]) -> None:
-        assert self.asker is not None
-        self.asker.to(HostPort(*address))
-
     # -- what happens on the way
 
+    def _record(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._apply, self._publish = recorder.apply(self._apply), recorder.publish(self._publish)
+        recorder.setServiceParent(self)
+
     def _tick(self) -> None:
-        for publication in self.board.flush(self._now_ms()):
+        now_ms = self._now_ms()
+        self._latest_ms = int(self._reactor.seconds() * 1000) + _AHEAD_MS
+        if self._recorder is not None:
+            self._recorder.ticked(now_ms, self._latest_ms)
+        for publication in self.board.flush(now_ms):
             self.hub.publish(publication)
 
     def converse(self, protocol: ClientProtocol) -> Session:
@@ -214,11 +235,11 @@ class ExchangePush(MultiService):
     def _publish_user_event(self, event: UserEvent) -> None:
         kind = self.registry.kind(Owner.USER, event.kind)
         if kind is not None:
-            self.hub.publish(Publication(Channel(kind, str(event.uid)), event.data))
+            self._publish(Publication(Channel(kind, str(event.uid)), event.data))
 
     def _apply_events(self, decoded: DecodedEvents) -> tuple[int, int]:
         """Events that came acknowledged, by HTTP or lines: the same road as the feed's, without numbers."""
-        self.board.apply([event for event in decoded.events if not isinstance(event, UserEvent)], self._now_ms())
+        self._apply([event for event in decoded.events if not isinstance(event, UserEvent)], self._now_ms())
         for event in decoded.events:
             if isinstance(event, UserEvent):
                 self._publish_user_event(event)

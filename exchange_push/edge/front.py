@@ -6,6 +6,7 @@ line ends, and no address holds more sockets than it may. Afterwards it is out o
 
 import re
 import socket
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
@@ -51,12 +52,15 @@ def address_key(host: str) -> str | None:
     return str(address)
 
 
-def _refusal(status: str) -> bytes:
-    body = status.encode() + b"\n"
+def _refusal(status: int, reason: str, body: bytes) -> bytes:
     return (
-        b"HTTP/1.1 %b\r\nServer: exchange-push\r\nConnection: close\r\n"
-        b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (status.encode(), len(body), body)
+        b"HTTP/1.1 %d %b\r\nServer: exchange-push\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, reason.encode(), len(body), body)
     )
+
+
+def _public_error(status: int, reason: str) -> bytes:
+    return b'{"code":%d,"msg":"%b"}' % (status, reason.encode())
 
 
 class FrontProtocol(Protocol):
@@ -88,19 +92,19 @@ class FrontProtocol(Protocol):
         end = self._head.find(b"\r\n\r\n", start)
         if end < 0:
             if len(self._head) > _HEAD_BYTES:
-                self._refuse("431 Request Header Fields Too Large")
+                self._refuse(431, "Request Header Fields Too Large")
             return
         head = self._head[: end + 4]
         if len(head) > _HEAD_BYTES:
-            self._refuse("431 Request Header Fields Too Large")
+            self._refuse(431, "Request Header Fields Too Large")
         elif _FORBIDDEN.search(head):
-            self._refuse("400 Bad Request")
+            self._refuse(400, "Bad Request")
         elif _UPGRADE.search(head):
             self._pass_on(self.factory.websocket)
         elif self.factory.bodies or not _BODY.search(head):
             self._pass_on(self.factory.web)
         else:
-            self._refuse("413 Content Too Large")
+            self._refuse(413, "Content Too Large")
 
     def _pass_on(self, factory: IProtocolFactory) -> None:
         self._cancel()
@@ -115,11 +119,11 @@ class FrontProtocol(Protocol):
         self.dataReceived = inner.dataReceived  # type: ignore[method-assign]  # no call in between from now on
         inner.dataReceived(head)
 
-    def _refuse(self, status: str) -> None:
+    def _refuse(self, status: int, reason: str) -> None:
         self._cancel()
         self._head = None
         self.factory.refused += 1
-        self.transport.write(_refusal(status))
+        self.transport.write(_refusal(status, reason, self.factory.error(status, reason)))
         self.transport.loseConnection()
         # What the peer still sends is not read; what it does not read is not waited for.
         self._deadline = self.factory.clock.callLater(1, self.transport.abortConnection)
@@ -149,7 +153,7 @@ class Front(Factory):
     """Listens with one port for `web` (any HTTP request) and `websocket` (upgrades).
 
     `bodies`: may a request have a body? `max_per_address`: sockets of one address, 0: no limit; loopback and `proxies`
-    are never limited.
+    are never limited. `error` gives the body of a refusal by its status and reason, as JSON.
     """
 
     noisy = False
@@ -163,8 +167,10 @@ class Front(Factory):
         bodies: bool = False,
         max_per_address: int = 0,
         proxies: frozenset[str] = frozenset(),
+        error: Callable[[int, str], bytes] = _public_error,
     ) -> None:
         self.clock = clock
+        self.error = error
         self.web = web
         self.websocket = websocket
         self.bodies = bodies

@@ -161,6 +161,11 @@ class ApiChannel(HTTPChannel):
             self.setTimeout(_REQUEST_S)
         super().dataReceived(data)
 
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Twisted's own has no body."""
+        self.transport.write(_BAD)
+        self.loseConnection()
+
     def resetTimeout(self) -> None:
         """Called for each piece that comes in: the request's deadline stays where it is."""
 
@@ -325,12 +330,23 @@ def _error(status: int, code: PushCode, msg: str) -> Reply:
     return Reply(status, encode(Answer(Fault(code.value, msg))))
 
 
+def head_error(status: int, msg: str) -> bytes:
+    """The body of an answer to a head that cannot be taken."""
+    return _error(status, PushCode.INVALID_ARGUMENT, msg).body
+
+
 def _too_large(found: str, limit_bytes: int) -> MalformedPush:
     return MalformedPush(f"body of {found}, expected at most {limit_bytes}", PushCode.TOO_LARGE)
 
 
-_LATE_BODY: Final = _error(408, PushCode.INVALID_ARGUMENT, f"request not complete within {_REQUEST_S:g} s").body
-_LATE: Final = (
-    b"HTTP/1.1 408 Request Timeout\r\nServer: exchange-push\r\nConnection: close\r\n"
-    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(_LATE_BODY), _LATE_BODY)
-)
+def _whole(status: int, reason: bytes, msg: str) -> bytes:
+    """An answer outside of any request."""
+    body = head_error(status, msg)
+    return (
+        b"HTTP/1.1 %d %b\r\nServer: exchange-push\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, reason, len(body), body)
+    )
+
+
+_LATE: Final = _whole(408, b"Request Timeout", f"request not complete within {_REQUEST_S:g} s")
+_BAD: Final = _whole(400, b"Bad Request", "no HTTP request")

@@ -11,7 +11,7 @@ from copy import copy
 import msgspec
 
 from exchange_push.market.bars import Bar
-from exchange_push.market.clock import LONGEST_RUN
+from exchange_push.market.clock import LATE_MS, LONGEST_RUN
 from exchange_push.market.exact import plain
 from exchange_push.market.feed import Market, Markets, Tick
 from exchange_push.market.interval import INTERVALS
@@ -177,8 +177,9 @@ class KlineFeed:
             self._close(start, end, candles.get(start, {}), publications)
             start = end
             for leap_from, leap_to in leaps:
-                if leap_from < start and interval.end(start) <= leap_to:
-                    # Nothing is made up for the time between, nor corrected behind it.
+                if leap_from < start and interval.end(start) <= leap_to and start < leap_to - LATE_MS:
+                    # Nothing is made up for the time between, nor corrected behind it. Near its end late trades may
+                    # have made candles, or will.
                     start = min([later for later in candles if later >= start] + [interval.start(leap_to)])
                     self._let_go(0)
         self._begin(last)

@@ -10,6 +10,11 @@ BINARY: Final = 2
 _FIN: Final = 0x80
 
 
+def payload_of(wire: bytes) -> bytes:
+    """What a frame of ours carries."""
+    return wire[{126: 4, 127: 10}.get(wire[1], 2) :]
+
+
 def frame(payload: bytes, opcode: int) -> Frame:
     size = len(payload)
     if size < 126:

@@ -104,6 +104,7 @@ def test_an_endless_head_is_refused_after_eight_kilobytes() -> None:
     transport = say(house.caller(), b"GET / HTTP/1.1\r\n" + b"x" * 9000)
 
     assert transport.value().startswith(b"HTTP/1.1 431 ")
+    assert transport.value().endswith(b'{"code":431,"msg":"Request Header Fields Too Large"}')
     assert not house.web.made
     assert not house.websocket.made
     house.clock.advance(0)

@@ -180,11 +180,13 @@ async def test_a_hundred_thousand_subscriptions_and_back_leave_nothing_behind(st
     await running.until(lambda: empty(running))
 
 
+@pytest.mark.parametrize("frames", [1000, 400_000])
 @pytest_twisted.ensureDeferred
-async def test_empty_frames_are_cut_at_a_thousand_and_cost_next_to_nothing(start: Start) -> None:
+async def test_empty_frames_are_cut_at_a_thousand_and_cost_next_to_nothing(start: Start, frames: int) -> None:
     running = start()
     client = await running.client()
-    client.transport.write(masked(1, b"", fin=False) + masked(0, b"", fin=False) * 400_000)
+    flood = masked(1, b"", fin=False) + masked(0, b"", fin=False) * frames
+    client.transport.write(flood + masked(0, b"", fin=False) * 200)  # the rate gives some more meanwhile
     began = resource.getrusage(resource.RUSAGE_SELF)
 
     assert await client.close_code() == 4029
@@ -277,6 +279,21 @@ async def test_a_head_that_drips_is_cut_on_every_port_within_five_seconds(start:
 
     assert 4 < took_s < 5.6
     assert [caller.data for caller, _ in callers] == [b""] * 4
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_head_without_end_is_refused_in_the_language_of_its_port(start: Start) -> None:
+    running = start()
+    for port, expected in (
+        ("listen 1", {"code": 431, "msg": "Request Header Fields Too Large"}),
+        ("api", {"E": {"c": 101, "m": "Request Header Fields Too Large"}, "r": None}),
+    ):
+        caller = await running.raw(port)
+        caller.transport.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 9000)
+        await caller.gone()
+        head, _, body = caller.data.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 431 ")
+        assert json.loads(body) == expected
 
 
 # -- limits by address

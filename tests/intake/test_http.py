@@ -215,7 +215,9 @@ def test_an_unknown_path_is_404_in_json(path: str) -> None:
 @pytest.mark.parametrize("data", [b"GET /\x1b[31m HTTP/1.1\r\n\r\n", b"?\r\n\r\n", b"GET / HTTP/1.1\r\nHost\r\n\r\n"])
 def test_what_is_no_http_is_400_and_the_end(data: bytes) -> None:
     caller = Caller()
-    assert caller.says(data).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    head, _, body = caller.says(data).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert json.loads(body) == {"E": {"c": 101, "m": "no HTTP request"}, "r": None}
     assert not caller.transport.connected
 
 

@@ -356,6 +356,19 @@ def test_a_late_trade_between_a_leap_and_what_came_first_after_it_makes_its_cand
     ]
 
 
+def test_late_trades_behind_a_leap_count_whether_or_not_one_of_them_came_with_it() -> None:
+    exchange = Exchange("kline_1s")
+    exchange.apply(trade(1, "7", "1", T))
+    exchange.tick()
+    exchange.jump(trade(2, "8", "1", T + 2_000_000))
+    exchange.apply(trade(3, "9", "1", T + 1_998_000))
+    exchange.tick()
+    exchange.apply(trade(4, "10", "1", T + 1_960_000))
+    exchange.tick()
+    closed = [data for data in exchange.sent("S@kline_1s") if data["closed"] and data["count"]]
+    assert [(data["start"] - T, data["rev"]) for data in closed] == [(0, 0), (1_998_000, 0), (1_960_000, 0)]
+
+
 def test_a_first_trade_that_is_late_makes_its_candle_with_the_first_revision() -> None:
     exchange = Exchange("kline_1s")
     exchange.apply(book(1, T, [], []), book(2, T + 3_000, [], []))

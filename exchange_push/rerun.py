@@ -1,0 +1,116 @@
+"""exchange-push-rerun: repeats a run from its intake record, and prints what it published.
+
+    exchange-push-rerun FILE [--channel NAME]…
+
+Each publication is a line, as a JSON client that subscribed got it, without the replies between: `BTCUSDT@trades`,
+tab, message. Nothing listens and no clock is read, so the same record always gives the same lines.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+import msgspec
+
+from exchange_push import catalog
+from exchange_push.errors import WireError
+from exchange_push.market.board import Board
+from exchange_push.market.feed import Product
+from exchange_push.pubsub.channel import Channel, ChannelKind, Owner, Registry, SlowPolicy, client_name
+from exchange_push.pubsub.publication import Publication, View
+from exchange_push.wire.dialects.plain import PLAIN
+from exchange_push.wire.frame import payload_of
+from exchange_push.wire.record import VERSION, Applied, Begin, Item, Pushed, Ticked, decode, events_of
+
+_PIECE_BYTES: Final = 1 << 20
+
+
+class Rerun:
+    """What a server computed and passed on, from its record."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._latest_ms = 0
+        self._board: Board | None = None
+
+    def publications(self, items: Iterable[Item]) -> Iterator[Publication]:
+        """In the order in which they were published. Raises WireError."""
+        for item in items:
+            if isinstance(item, Begin):
+                if item.version != VERSION:
+                    raise WireError(f"record of version {item.version}, expected {VERSION}")
+                self._board = self._new_board(item)
+            elif self._board is None:
+                raise WireError("no begin, expected an intake record")
+            elif isinstance(item, Applied):
+                self._apply(self._board, item)
+            elif isinstance(item, Ticked):
+                self._latest_ms = item.latest_ms
+                yield from self._board.flush(item.now_ms)
+            else:
+                yield self._pushed(item)
+
+    def _new_board(self, begin: Begin) -> Board:
+        return Board(
+            catalog.COMPUTED,
+            wanted=lambda channel: True,
+            products={symbol: msgspec.convert(fields, Product) for symbol, fields in begin.products.items()},
+            close_grace_ms=begin.close_grace_ms,
+            latest_ms=lambda: self._latest_ms,
+        )
+
+    def _apply(self, board: Board, item: Applied) -> None:
+        events = list(events_of(item))
+        try:
+            board.apply(events, item.now_ms)
+        except Exception as error:
+            # The server went on behind the event that it choked on; the record's next item begins there.
+            print(f"an event was not applied, as in the server: {error!r}", file=sys.stderr)
+
+    def _pushed(self, item: Pushed) -> Publication:
+        channel = self._registry.for_push(item.channel)
+        if channel is None:  # of a type that the operator configured
+            owner, _, kind = item.channel.rpartition("@")
+            channel = Channel(ChannelKind(kind, Owner.USER if owner else Owner.NOBODY, SlowPolicy.QUEUE), owner)
+        message = item.text if item.text is not None else item.binary
+        data = None if item.json is None else msgspec.Raw(item.json.encode())
+        return Publication(channel, data, message=message, slow=SlowPolicy.QUEUE)
+
+
+def lines(publications: Iterable[Publication], wanted: frozenset[str]) -> Iterator[bytes]:
+    """`channel`, tab, the message of a JSON client; of the channels `wanted`, empty: of all."""
+    for publication in publications:
+        name = str(publication.channel)
+        if wanted and name not in wanted:
+            continue
+        wire = publication.frame(View(PLAIN, client_name(publication.channel))).wire
+        yield b"%b\t%b\n" % (name.encode(), payload_of(wire))
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="exchange-push-rerun", description="Print what a server published, from its intake record."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--channel", action="append", default=[], metavar="NAME", help="only this one; may repeat")
+    options = parser.parse_args(argv)
+    registry = Registry([*catalog.COMPUTED, *catalog.PUSHED], aliases=catalog.ALIASES)
+    try:
+        for line in lines(Rerun(registry).publications(decode(_pieces(options.file))), frozenset(options.channel)):
+            sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+    except (WireError, OSError) as error:
+        _exit_with(f"{options.file}: {getattr(error, 'strerror', None) or error}")
+
+
+def _exit_with(line: str) -> NoReturn:
+    print(f"exchange-push-rerun: {line}", file=sys.stderr)
+    raise SystemExit(1)

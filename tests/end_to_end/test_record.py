@@ -1,0 +1,143 @@
+"""The intake record of a whole server, and its rerun: the same publications, byte for byte."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.utils import getProcessOutputAndValue
+
+from exchange_push import catalog
+from exchange_push.errors import ConfigError, WireError
+from exchange_push.intake.record import Recorder
+from exchange_push.market.events import Gap, Restart, Trade
+from exchange_push.pubsub.channel import Registry
+from exchange_push.rerun import Rerun, lines
+from exchange_push.wire.record import Applied, Begin, Item, Pushed, Ticked, applied, decode, encode, events_of
+from tests.end_to_end.conftest import Start
+from tests.end_to_end.test_capture import CAPTURE, Capture, capture
+
+__all__ = ["capture"]
+
+_KINDS = ("depth", "depth5", "trades", "ticker", "kline_1m", "kline_1s", "bookticker")
+
+
+def rerun(items: list[Item]) -> dict[str, list[bytes]]:
+    """The messages of each channel."""
+    found: dict[str, list[bytes]] = {}
+    registry = Registry([*catalog.COMPUTED, *catalog.PUSHED])
+    for line in lines(Rerun(registry).publications(items), frozenset()):
+        channel, _, message = line.rstrip(b"\n").partition(b"\t")
+        found.setdefault(channel.decode(), []).append(message)
+    return found
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_rerun_of_the_record_gives_every_publication_byte_for_byte(
+    start: Start, capture: Capture, tmp_path: Path
+) -> None:
+    record = tmp_path / "intake.record"
+    running = start(record=str(record))
+    symbols = sorted({event[1] for event in capture.events})
+    names = [f"{symbol}@{kind}" for symbol in symbols for kind in _KINDS]
+    client = await running.client(*names, "@order", token="***")
+    code = "import sys; from exchange_push.demo.replay import main; main()"
+    replay = [str(CAPTURE), "--to", f"udp:127.0.0.1:{running.feed_port}", "--speed", "10", "--session", "1"]
+    await getProcessOutputAndValue(sys.executable, ["-c", code, *replay], env={})
+    running.seq = len(capture.events) + 1
+    running.feed(["user", 1001, "order", {"price": "1.10", "n": 1}])
+    await running.push({"c": "1001@order", "d": "a text"})
+    await running.push({"c": f"{symbols[0]}@ticker", "d": {"note": 1.50}})
+    ends = {event[1]: event[3] for event in capture.events if event[0] == "depth"}
+    depth = {symbol: running.server.registry.for_push(f"{symbol}@depth") for symbol in ends}
+    await running.until(
+        lambda: all(_last(running.server.board.state(depth[symbol])) == ends[symbol] for symbol in ends)
+    )
+    heard: dict[str, list[bytes]] = {}
+    await client.leave()
+    await running.stop_server()
+    for _, message in client.frames:
+        name = message.split(b'"', 4)[3].decode() if message.startswith(b'{"event"') else "1001@order"
+        heard.setdefault({"@order": "1001@order"}.get(name, name), []).append(message)
+
+    again = rerun(list(decode([record.read_bytes()])))
+
+    assert set(heard) >= {"1001@order", f"{symbols[0]}@ticker"}
+    assert sum(map(len, heard.values())) > 500
+    for name, messages in heard.items():
+        assert messages == again[name][: len(messages)], name
+        assert len(again[name]) - len(messages) <= 5  # of the moment between the client's end and the server's
+    assert record.stat().st_mode & 0o077 == 0
+
+
+def _last(publication: Any) -> int | None:
+    return None if publication is None else publication.data.last
+
+
+ITEMS: list[Item] = [
+    Begin(1, 250, {"BTCUSDT": {"funding_hours": 4, "basis_samples": 30, "perpetual": True}}),
+    applied(5, [Restart(7), Trade("BTCUSDT", 1, "10", "2", "buy", 1_700_000_000_000), Gap(3)]),
+    Ticked(50, 1_800_000_000_000),
+    Pushed("1001@balance", text="hello"),
+    Pushed("1001@balance", binary=b"\x00"),
+    Pushed("1001@balance", json='{"a":1.10}'),
+]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_items_come_back_as_they_went_whatever_the_pieces(piece: int) -> None:
+    data = b"".join(map(encode, ITEMS))
+    found = list(decode([data[at : at + piece] for at in range(0, len(data), piece)]))
+
+    assert found == ITEMS
+    assert isinstance(found[1], Applied)
+    assert [type(event) for event in events_of(found[1])] == [Restart, Trade, Gap]
+
+
+def test_an_item_that_the_end_cuts_off_is_left_out() -> None:
+    data = b"".join(map(encode, ITEMS))
+
+    assert list(decode([data[:-1]])) == ITEMS[:-1]
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n", b"\x00\x00\x00\x01\xc1", b"\x00\x00\x00\x02\x91\x01"])
+def test_what_is_no_record_is_said_to_be_none(data: bytes) -> None:
+    with pytest.raises(WireError, match="item 1"):
+        list(decode([data]))
+
+
+def test_a_record_without_begin_or_of_another_version_cannot_be_repeated() -> None:
+    with pytest.raises(WireError, match="no begin"):
+        rerun(ITEMS[1:])
+    with pytest.raises(WireError, match="version 2"):
+        rerun([Begin(2, 250, {})])
+
+
+def test_each_start_of_a_server_begins_anew_in_the_same_file() -> None:
+    once = rerun(ITEMS)
+    twice = rerun(ITEMS + ITEMS)
+
+    assert {name: messages * 2 for name, messages in once.items()} == twice
+
+
+def test_a_file_that_cannot_be_written_ends_the_start(tmp_path: Path) -> None:
+    recorder = Recorder(str(tmp_path / "no folder" / "x"), close_grace_ms=250, products={})
+    with pytest.raises(ConfigError, match="no folder"):
+        recorder.startService()
+
+
+def test_the_command_prints_the_lines_of_a_channel(tmp_path: Path) -> None:
+    file = tmp_path / "record"
+    file.write_bytes(b"".join(map(encode, ITEMS)))
+    command = [sys.executable, "-c", "from exchange_push.rerun import main; main()"]
+    done = subprocess.run([*command, str(file), "--channel", "1001@balance"], capture_output=True)
+    missing = subprocess.run([*command, str(tmp_path / "none")], capture_output=True, text=True)
+
+    assert (
+        done.stdout
+        == b'1001@balance\thello\n1001@balance\t\x00\n1001@balance\t{"event":"@balance","data":{"a":1.10}}\n'
+    )
+    assert missing.returncode == 1
+    assert missing.stderr.count("\n") == 1
