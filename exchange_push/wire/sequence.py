@@ -46,6 +46,7 @@ COUNTERS: Final = {
 
 _JUMP: Final = 1_000_000  # a forged or garbled number must not make all true ones look like the past
 _OLDER_MS: Final = 10_000
+_HEAD: Final = 1_000  # a session heard so early began just now, at 1; later, it is one that we were led over to
 _WAITING_BYTES: Final = 64 << 20  # 65,536 events may be as many books of 2,000 levels; unpacked, a byte weighs 5 to 10
 
 # What is asked for is bounded, so that forged numbers do not make us a burden to the engine: so many events a ms, so
@@ -280,7 +281,7 @@ class Sequencer:
         # What waits did arrive: it is applied, and what it waited for is counted, before the books start over.
         while self._missing:
             self._give_up(steps)
-        self._begin(session, seq)
+        self._begin(session, 1 if session > self.session and seq <= _HEAD else seq)
         steps.append(Restart(session))
         line.restarts += 1
         if missed > 0:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -32,23 +33,25 @@ def trades(first: int, count: int) -> list[list[object]]:
 
 @pytest_twisted.async_yield_fixture()
 async def send_all() -> AsyncIterator[SendAll]:
-    """Sends PACKETS trades to all lines of a server, which can ask for them again, until it has heard of the last."""
+    """Sends PACKETS packets to all lines of a server, which can ask for them again, until it has heard of the last."""
     ports: list[Any] = []
 
-    async def send(running: Running, faults: Faults, **options: Any) -> Sender:
+    async def send(running: Running, faults: Faults, *, session: int = NOW_MS, **options: Any) -> Sender:
         lines = [(LOOPBACK, port.getHost().port) for port in running.server.feed.ports]
-        sender = Sender(reactor, lines, NOW_MS, faults=faults, kept_packets=PACKETS, **options)
+        sender = Sender(reactor, lines, session, faults=faults, kept_packets=PACKETS, **options)
         ports.append(reactor.listenUDP(0, sender, interface=LOOPBACK))
         if running.server.asker is not None:
             running.server.asker.to(HostPort(LOOPBACK, ports[-1].getHost().port))
         sequencer = running.server.feed.intake.sequencer
-        running.datagram(encode(NOW_MS, 1, [], options.get("key")))  # or it would never ask for the first
-        await running.until(lambda: sequencer.session is not None)
+        begun = running.server.board.trades
+        if not begun:
+            running.datagram(encode(session, 1, [], options.get("key")))  # or it would not ask for the first
+            await running.until(lambda: sequencer.session is not None)
         for number in range(PACKETS):
-            sender.send(trades(1 + number * PER_PACKET, PER_PACKET))
+            sender.send(trades(begun + 1 + number * PER_PACKET, PER_PACKET))
             if number % TURN_PACKETS == 0:
                 await deferLater(reactor, 0.002)
-        while sequencer.next_seq < sender.seq:
+        while (sequencer.session, sequencer.next_seq) != (session, sender.seq):
             sender.send([])
             await deferLater(reactor, 0.02)
         return sender
@@ -97,6 +100,22 @@ async def test_of_two_lines_that_each_lose_the_server_asks_for_what_neither_brou
     assert 0 < a.recovered_events + b.recovered_events < 0.02 * PACKETS * PER_PACKET
     assert a.lost_events + b.lost_events == 0
     assert min(a.packets, b.packets) > 0.9 * PACKETS
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_engine_that_starts_anew_loses_nothing_not_even_its_first_packet(
+    start: Start, send_all: SendAll
+) -> None:
+    running = start(feed__rerequest=f"{LOOPBACK}:1")
+    (line,) = running.server.feed.lines
+    await send_all(running, Faults(loss=0.01))
+    await running.until(lambda: running.server.board.trades == PACKETS * PER_PACKET)
+    seed = 31
+    assert Random(seed).random() < 0.05  # the first packet gets lost
+    await send_all(running, Faults(loss=0.05), session=NOW_MS + 60_000, seed=seed)
+
+    await running.until(lambda: running.server.board.trades == 2 * PACKETS * PER_PACKET)
+    assert (line.restarts, line.gaps, line.lost_events) == (1, 0, 0)
 
 
 @pytest_twisted.ensureDeferred

@@ -200,9 +200,9 @@ def test_two_lines_may_cut_their_packets_differently() -> None:
 
 def test_a_newer_session_starts_afresh() -> None:
     feed = started()
-    assert feed.heard(packet(5, session=2), packet(6, session=2)) == [Restart(2), [5], [6]]
+    assert feed.heard(packet(1, session=2), packet(2, session=2)) == [Restart(2), [1], [2]]
     assert feed.line.restarts == 1
-    assert feed.heard(packet(11), packet(5, session=2)) == []
+    assert feed.heard(packet(11), packet(2, session=2)) == []
     assert (feed.line.old_session, feed.line.duplicates) == (1, 1)
 
 
@@ -372,10 +372,26 @@ def test_the_longest_outage_that_fits_the_bound_is_asked_for_whole() -> None:
     assert feed.asks(2) == [(11, 65_536)]
 
 
+def test_what_came_before_the_first_packet_heard_of_a_newer_session_is_missing() -> None:
+    feed = started()
+    assert feed.heard(packet(3, session=2), at=5) == [Restart(2)]
+    assert feed.heard(packet(1, session=2), at=6) == [[1]]
+    assert feed.sequencer.tick(5 + GRACE_MS) == [Gap(1), [3]]
+    feed = asking()
+    assert feed.heard(packet(3, session=2), at=5) == [Restart(2)]
+    assert feed.asks(7) == [(1, 2)]
+
+
+def test_a_newer_session_that_began_long_ago_goes_on_where_it_is_heard() -> None:
+    feed = asking()
+    assert feed.heard(packet(1_001, session=2)) == [Restart(2), [1_001]]
+    assert feed.asks(2) == []
+
+
 def test_a_newer_session_asks_for_nothing_of_the_older() -> None:
     feed = asking()
     feed.heard(packet(12), at=0)
-    feed.heard(packet(5, session=2), packet(7, session=2), at=1)
+    feed.heard(packet(1, 5, session=2), packet(7, session=2), at=1)
     assert feed.sequencer.tick(3) == []
     assert feed.sequencer.requests(3) == [Rerequest(2, 6, 1)]
 
