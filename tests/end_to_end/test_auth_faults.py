@@ -171,6 +171,29 @@ async def test_a_refused_connection_is_no_answer():
     assert type(result) is AuthUnavailable
 
 
+class Obliging(Faulty):
+    """Logs in whoever asks anything."""
+
+    def dataReceived(self, data):
+        self.factory.asked += 1
+        self.transport.write(OK)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+@pytest_twisted.ensureDeferred
+async def test_a_redirect_is_not_followed_not_even_to_who_would_log_in(code):
+    elsewhere = Backend(None)
+    elsewhere.protocol = Obliging
+    backend = Backend(status(code, f"Location: {elsewhere.url}\r\n".encode()))
+    service = serving(backend.url)
+    result = await asking(service, "abc")
+    await service.stopService()
+    for each in (backend, elsewhere):
+        await each.stop()
+    assert type(result) is AuthUnavailable
+    assert elsewhere.asked == 0
+
+
 @pytest.mark.parametrize("fault", ["hangs", "trickles its body", "huge body", "endless head"])
 @pytest_twisted.ensureDeferred
 async def test_a_call_given_up_leaves_no_connection_open(fault):
