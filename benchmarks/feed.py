@@ -1,6 +1,6 @@
 """What a datagram of the feed costs until its events lie in order before the board.
 
-    python benchmarks/feed.py [--rate 50000] [--seconds 5] [--per-datagram 1]
+    python -m benchmarks.feed [--rate 50000] [--seconds 5] [--per-datagram 1]
 
 First the pure rooms alone (decode, order, check), then the whole intake: another process sends trades over loopback
 UDP at a steady rate to a FeedService whose board only counts. Printed: CPU of this process (interrupts of the kernel

@@ -1,6 +1,6 @@
 """CPU of the market room for each trade: Board.apply and Board.flush, all channels wanted, nothing encoded.
 
-    python benchmarks/market.py
+    python -m benchmarks.market
 
 Left out: decoding what comes in, encoding and sending what goes out. Trades come 20 to a batch, four symbols in turn;
 "a flush for each n" is how many trades fall on one tick of 50 ms (20 trades a tick are 400 a second).

@@ -13,6 +13,7 @@ import msgspec
 
 from exchange_push.errors import ConfigError, quoted
 from exchange_push.pubsub.channel import KIND_NAME, SYMBOL
+from exchange_push.wire.packet import KEY_BYTES
 
 PREFIX: Final = "EXCHANGE_PUSH_"
 _VARIABLE_OF_FILE: Final = "EXCHANGE_PUSH_CONFIG"
@@ -20,6 +21,7 @@ _VARIABLE_OF_FILE: Final = "EXCHANGE_PUSH_CONFIG"
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 HttpPath = Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z")]
 KindName = Annotated[str, msgspec.Meta(pattern=rf"^{KIND_NAME.pattern}\Z")]
 SymbolName = Annotated[str, msgspec.Meta(pattern=rf"^{SYMBOL.pattern}\Z")]
@@ -50,7 +52,11 @@ class Internal(_Table, frozen=True):
 
 class Feed(_Table, frozen=True):
     listen: tuple[str, ...] = ("udp:6791:interface=127.0.0.1",)
+    rerequest: str | None = None
+    key_file: str | None = None
+    sources: tuple[str, ...] = ()
     stale_ms: Positive = 3000
+    deadline_ms: Positive = 1000
     grace_ms: Count = 2
     waiting: Positive = 65536
 
@@ -107,7 +113,13 @@ class Channels(_Table, frozen=True):
 
 
 class Demo(_Table, frozen=True):
+    """`loss`, `repeat`, `reorder`, `delay_ms`: what the pretended network does to the feed."""
+
     seed: int = 1
+    loss: Share = 0.0
+    repeat: Share = 0.0
+    reorder: Share = 0.0
+    delay_ms: Count = 0
 
 
 class Config(_Table, frozen=True):
@@ -142,6 +154,21 @@ class Config(_Table, frozen=True):
         if not secret:
             raise ConfigError(f"internal.secret_file: {self.internal.secret_file} is empty, expected the secret")
         return secret
+
+    @property
+    def feed_key(self) -> bytes | None:
+        """What the packets of the feed are sealed with. Raises ConfigError where it is no key."""
+        if self.feed.key_file is None:
+            return None
+        try:
+            found = Path(self.feed.key_file).read_bytes()
+        except OSError as error:
+            raise ConfigError(f"feed.key_file: {error}") from None
+        text = found.strip()
+        key = text if text.isascii() and text.decode().isprintable() else found  # the end of a line is no part of it
+        if not 1 <= len(key) <= KEY_BYTES:
+            raise ConfigError(f"feed.key_file: {len(key)} bytes, expected 1 to {KEY_BYTES}")
+        return key
 
 
 def load(flags: Mapping[str, object], environ: Mapping[str, str], file: str | None = None) -> Config:

@@ -23,6 +23,9 @@ from exchange_push.wire.sequence import COUNTERS
 def feed_counters(metrics: Metrics, feed: FeedService) -> None:
     for name, documentation in COUNTERS.items():
         metrics.add(f"feed_{name}", documentation, "counter", _by_line(feed, name), ("line",))
+    metrics.add(
+        "feed_requests_unsent", "Requests for missing events that could not be sent", "counter", lambda: feed.unsent
+    )
     metrics.add("feed_silent_seconds", "Since the last packet; -1: none yet", "gauge", lambda: _silent_s(feed))
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from ipaddress import ip_address
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
@@ -14,12 +14,14 @@ from twisted.python.url import URL
 from exchange_push import catalog
 from exchange_push.config import Config, load
 from exchange_push.errors import ConfigError, quoted
-from exchange_push.intake.feed_port import parse_feed
+from exchange_push.intake.feed_port import Sources, parse_feed, parse_rerequest
 from exchange_push.intake.gate import guard_listen
 
-_KEYS = (
+_KEYS: Final = (
     ("api", "api.listen"),
     ("lines", "lines.listen"),
+    ("rerequest", "feed.rerequest"),
+    ("feed-key", "feed.key_file"),
     ("book-url", "book.url"),
     ("auth-url", "auth.url"),
     ("record", "record"),
@@ -39,6 +41,8 @@ class Options(usage.Options):
         ("config", None, None, "TOML file of the configuration."),
         ("api", None, None, "Endpoint of the internal HTTP and WebSocket API. [default: tcp:6789:interface=127.0.0.1]"),
         ("lines", None, None, "Endpoint of the TCP push line. [default: tcp:6792:interface=127.0.0.1]"),
+        ("rerequest", None, None, "HOST:PORT where the engine is asked for events again. [default: none]"),
+        ("feed-key", None, None, "File of the key that seals the engine's packets. [default: none]"),
         ("book-url", None, None, "URL of the engine's books, with {symbol} in it, where they are to be polled."),
         ("record", None, None, "File to append all that comes in to, for exchange-push-rerun."),
         ("auth-url", None, None, "URL of the auth service. [default: http://127.0.0.1:8000/websocket_auth]"),
@@ -110,6 +114,10 @@ def check(config: Config) -> None:
             raise ConfigError(f"{key}: {endpoint} is no endpoint: {error}; expected one like tcp:6790") from None
     for address in config.feed.listen:
         parse_feed(address)
+    if config.feed.rerequest is not None:
+        parse_rerequest(config.feed.rerequest)
+    Sources(config.feed.sources)
+    _ = config.feed_key
     for address in config.clients.proxies:
         try:
             ip_address(address)

@@ -26,18 +26,20 @@ from exchange_push.counters import (
     poll_counters,
 )
 from exchange_push.demo.exchange import demo_service
+from exchange_push.demo.sender import Faults
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.front import Front, one_spelling
 from exchange_push.edge.pages import public_site
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, client_ids
 from exchange_push.errors import CloseCode, ConfigError
 from exchange_push.intake.desk import Desk
-from exchange_push.intake.feed_port import parse_feed
+from exchange_push.intake.feed_port import HostPort, Sources, parse_feed, parse_rerequest
 from exchange_push.intake.gate import Gate, is_loopback
 from exchange_push.intake.http import Api, head_error
 from exchange_push.intake.line import PushLines
 from exchange_push.intake.poll import BookPoll
 from exchange_push.intake.record import Recorder
+from exchange_push.intake.rerequest import Asker
 from exchange_push.intake.udp import Apply, FeedService
 from exchange_push.intake.websocket import PushFactory
 from exchange_push.lifecycle import Listener, Ticks
@@ -125,13 +127,18 @@ class ExchangePush(MultiService):
         self.clients = ClientFactory(
             reactor, self.converse, client_options(config), frozenset(filter(None, catalog.DIALECTS))
         )
+        self.asker = _asker(config, demo)
         self.feed = FeedService(
             reactor,
             [parse_feed(address) for address in config.feed.listen],
             apply=self._apply,
             user=self._publish_user_event,
             now_ms=now_ms,
+            asker=self.asker,
+            key=config.feed_key,
+            sources=Sources(config.feed.sources) if config.feed.sources else None,
             grace_ms=config.feed.grace_ms,
+            deadline_ms=config.feed.deadline_ms,
             waiting_limit=config.feed.waiting,
         )
         self.book_poll = BookPoll(
@@ -211,17 +218,27 @@ class ExchangePush(MultiService):
 
     def _add_demo(self) -> None:
         config = self.config
-        feed = parse_feed(config.feed.listen[0])
+        feeds = [parse_feed(address) for address in config.feed.listen]
         auth = URL.fromText(config.auth.url)
         if not is_loopback(auth.host):
             raise ConfigError(f"auth.url: {config.auth.url}, expected a loopback address with --demo")
+        asker = self.asker
+        assert asker is not None  # the demo always has one
+        rerequest = parse_rerequest(config.feed.rerequest) if config.feed.rerequest else HostPort("localhost", 0)
+        if not is_loopback(rerequest.host):
+            raise ConfigError(f"feed.rerequest: {rerequest}, expected a loopback address with --demo")
+        demo = config.demo
         exchange = demo_service(
             self._reactor,
-            feed=(_reachable(feed.multicast or feed.interface), feed.port),
+            feeds=[(_reachable(feed.multicast or feed.interface), feed.port) for feed in feeds],
             public_url=f"ws://{_address('listen', config.listen[0])}{config.clients.path}",
             api_url=f"http://{_address('api.listen', config.api.listen)}",
             auth_port=auth.port or 80,
-            seed=config.demo.seed,
+            seed=demo.seed,
+            faults=Faults(demo.loss, demo.repeat, demo.reorder, demo.delay_ms),
+            key=config.feed_key,
+            rerequest_port=rerequest.port,
+            listening=lambda address: asker.to(HostPort(*address)),
         )
         exchange.setServiceParent(self)
 
@@ -356,6 +373,13 @@ def _address(key: str, endpoint: str) -> str:
         raise ConfigError(f"{key}: {endpoint}, expected tcp:PORT with --demo")
     interfaces = [option.removeprefix("interface=") for option in options if option.startswith("interface=")]
     return f"{_reachable(''.join(interfaces))}:{port}"
+
+
+def _asker(config: Config, demo: bool) -> Asker | None:
+    """None where there is nobody to ask for missing events. The demo's engine can be asked: it tells where."""
+    if config.feed.rerequest is not None:
+        return Asker(parse_rerequest(config.feed.rerequest))
+    return Asker() if demo else None
 
 
 def registry(config: Config) -> Registry:

@@ -37,6 +37,8 @@ def test_every_key_can_be_set_by_its_variable(key: str) -> None:
         text, found = "A,B", ("A", "B")
     elif isinstance(default, str) or default is None:
         text, found = ("form", "form") if key == "auth.format" else ("/some-text", "/some-text")
+    elif isinstance(default, float) and default < 1:
+        text, found = "0.25", 0.25  # type: ignore[assignment]
     else:
         text, found = "77777", 77777  # type: ignore[assignment]
     variable = next(name for name, of in variables().items() if of == key)
@@ -108,3 +110,27 @@ def test_a_secret_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
     for path in (str(file), str(tmp_path / "none")):
         with pytest.raises(ConfigError, match="secret_file"):
             _ = load({"internal.secret_file": path}, {}).secret
+
+
+def test_the_feed_key_is_what_its_file_holds_but_for_the_end_of_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    for held, key in (
+        (b"0123456789abcdef\n", b"0123456789abcdef"),
+        (b"one line\r\n", b"one line"),
+        (b"x" * 64 + b"\n", b"x" * 64),
+        (b"\n\xff\n", b"\n\xff\n"),  # bytes at random: the end is not the end of a line
+        (bytes(32), bytes(32)),
+    ):
+        file.write_bytes(held)
+        assert load({"feed.key_file": str(file)}, {}).feed_key == key
+    assert load({}, {}).feed_key is None
+
+
+@pytest.mark.parametrize("held", [None, b"", b"\n", b"x" * 65, bytes(65)])
+def test_a_file_that_holds_no_feed_key_is_one_line_that_names_the_key(tmp_path: Path, held: bytes | None) -> None:
+    file = tmp_path / "key"
+    if held is not None:
+        file.write_bytes(held)
+    with pytest.raises(ConfigError, match=r"feed\.key_file: ") as caught:
+        _ = load({"feed.key_file": str(file)}, {}).feed_key
+    assert "\n" not in str(caught.value)

@@ -3,7 +3,7 @@
 The same seed and the same clock give the same datagrams, byte for byte.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from itertools import count
 from random import Random
@@ -12,16 +12,17 @@ from typing import Any, Final, cast
 import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IListeningPort, IUDPTransport
-from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from exchange_push.demo.accounts import Account, order_data
 from exchange_push.demo.crowd import LISTINGS, Crowd
 from exchange_push.demo.matching import Fill, Order, Side
+from exchange_push.demo.sender import Address, Faults, Sender
+from exchange_push.errors import ConfigError
 from exchange_push.market.events import FeedEvent, UserEvent
-from exchange_push.wire import packet
 
 USERS: Final = {"alice": 1001, "bob": 1002}
 
@@ -37,41 +38,62 @@ _USER_ORDERS: Final = 3
 
 
 class Engine(Service):
-    """Trades from startService to stopService, and tells `feed`, (host, port), by UDP."""
+    """Trades from startService to stopService, and tells all `feeds`, (host, port), by UDP.
+
+    `port` is where it sends from and can be asked for events again; 0: any, `listening` is told it at the start.
+    """
 
     name = "demo-engine"
     log = Logger()
 
-    def __init__(self, reactor: Any, feed: tuple[str, int], seed: int) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        feeds: Sequence[Address],
+        seed: int,
+        *,
+        faults: Faults = Faults(),  # noqa: B008  # a value: it cannot change
+        key: bytes | None = None,
+        port: int = 0,
+        listening: Callable[[Address], None] = lambda address: None,
+    ) -> None:
+        self.sender = Sender(reactor, feeds, 0)
+        """Of the running session, or the last."""
         self._reactor = reactor
-        self._feed = feed
+        self._feeds = tuple(feeds)
         self._seed = seed
+        self._faults = faults
+        self._key = key
+        self._number = port
+        self._listening = listening
         self._loop = LoopingCall(self._tick)
         self._loop.clock = reactor
-        self._protocol = DatagramProtocol()
         self._port: IListeningPort | None = None
         self._now_ms = 0
         self._steps = 0
-        self.session = 0
-        self.seq = 1
-        """Number of the next event."""
-        self.unsent = 0
-        """Packets that the socket did not take."""
 
     def startService(self) -> None:
         super().startService()
-        self._protocol = DatagramProtocol()  # good for one port only
-        # Bound to the loopback where the feed is: nobody else need reach this port.
-        host = self._feed[0]
-        interface = host if host == "::1" or host.startswith("127.") else ""
-        self._port = self._reactor.listenUDP(0, self._protocol, interface=interface)
         self._now_ms = max(1, int(self._reactor.seconds() * 1000))
         self._steps = 0
-        self.session, self.seq = self._now_ms, 1
+        session = self._now_ms
+        self.sender = Sender(
+            self._reactor, self._feeds, session, faults=self._faults, seed=self._seed, key=self._key
+        )  # good for one port only
+        # Bound to the loopback where the feed is: nobody else need reach this port.
+        hosts = {host for host, _ in self._feeds}
+        own = hosts.pop() if len(hosts) == 1 else ""
+        interface = own if own == "::1" or own.startswith("127.") else ""
+        try:
+            self._port = self._reactor.listenUDP(self._number, self.sender, interface=interface, maxPacketSize=512)
+        except CannotListenError as error:
+            raise ConfigError(f"feed.rerequest: cannot listen on {self._number}: {error.socketError}") from None
+        own_address: Any = self._port.getHost()
+        self._listening((interface or "127.0.0.1", own_address.port))
         self._random = Random(self._seed)
         # Ids belong to a symbol for ever: begun at the time, they never come a second time after a restart.
-        self._order_ids = count(self.session)
-        self._crowds = [Crowd(listing, self._random, self._order_ids, self.session) for listing in LISTINGS]
+        self._order_ids = count(session)
+        self._crowds = [Crowd(listing, self._random, self._order_ids, session) for listing in LISTINGS]
         self._accounts = {uid: Account(uid, Decimal(100_000)) for uid in USERS.values()}
         # Not now: the first snapshots should find the server listening, wherever in the order it starts.
         trading = self._loop.start(_STEP_MS / 1000, now=False)
@@ -84,7 +106,7 @@ class Engine(Service):
             return succeed(None)
         if self._loop.running:
             self._loop.stop()
-        self._send_packet(None)
+        self.sender.end()
         return cast("Deferred[None]", maybeDeferred(port.stopListening))
 
     def _tick(self) -> None:
@@ -93,21 +115,9 @@ class Engine(Service):
         events = list(self._step(self._now_ms))
         self._steps += 1
         for first in range(0, len(events), _PACKET_EVENTS):
-            self._send_packet(events[first : first + _PACKET_EVENTS])
+            self.sender.send([msgspec.to_builtins(event) for event in events[first : first + _PACKET_EVENTS]])
         if self._steps % _HEARTBEAT == 0:
-            self._send_packet([])
-
-    def _send_packet(self, events: list[FeedEvent] | None) -> None:
-        """One datagram; `[]` is a heartbeat, None ends the session. Numbers are used up, sent or not."""
-        fields = None if events is None else [msgspec.to_builtins(event) for event in events]
-        datagram = packet.encode(self.session, self.seq, fields)
-        self.seq += len(events or ())
-        try:
-            cast(IUDPTransport, self._protocol.transport).write(datagram, self._feed)
-        except OSError as error:
-            self.unsent += 1
-            if self.unsent == 1:
-                self.log.warn("the demo engine cannot send to its feed: {error}", error=error)
+            self.sender.send([])
 
     def _step(self, now_ms: int) -> Iterator[FeedEvent]:
         """Everything that happens in one step, in order."""

@@ -1,4 +1,4 @@
-"""The feed's sockets: the address as the operator writes it, the port, the kernel's buffer behind it.
+"""The feed's sockets: addresses as the operator writes them, the port, the kernel's buffer behind it.
 
 Who reads them, and what for, stands in udp.py.
 """
@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 import socket
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from twisted.internet.error import CannotListenError
@@ -21,6 +22,8 @@ RECEIVE_BUFFER_BYTES: Final = 8 << 20  # Linux's default holds 166 small datagra
 _TURN_DATAGRAMS: Final = 256  # empty ones weigh nothing in bytes: a flood of them would never let the loop go on
 _TURN_BYTES: Final = 65_536
 _SO_RCVBUFFORCE: Final = 33  # Linux; the socket module does not name it
+
+_KNOWN_SOURCES: Final = 1_024  # looked up once; who sends from forged addresses fills no more
 
 _EXPECTED = "udp:PORT[:interface=ADDRESS][:multicast=GROUP]"
 
@@ -73,10 +76,63 @@ def _ip(text: str, name: str, value: str) -> str:
         raise ConfigError(f"feed address {quoted(text)}: {name} is {quoted(value)}, expected an IP address") from None
 
 
+class HostPort(NamedTuple):
+    """An address to send to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_rerequest(text: str) -> HostPort:
+    """`HOST:PORT`, `[::1]:PORT`. Raises ConfigError, one line."""
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", text)
+    if found is None or not 1 <= int(found[3]) <= 65_535:
+        raise ConfigError(f"re-request address {quoted(text)}, expected HOST:PORT")
+    return HostPort(found[1] or found[2], int(found[3]))
+
+
+class Sources:
+    """The addresses that a feed is heard from."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        """Of addresses and networks, `10.0.0.7` and `10.0.0.0/24`. Raises ConfigError."""
+        try:
+            self._networks = [ipaddress.ip_network(network) for network in networks]
+        except ValueError as error:
+            raise ConfigError(f"feed.sources: {error}, expected an IP address or network") from None
+        self._known: dict[str, bool] = {}
+
+    def __contains__(self, host: str) -> bool:
+        """Whether one of them is this address, as a socket of ours tells it."""
+        known = self._known.get(host)
+        if known is None:
+            if len(self._known) >= _KNOWN_SOURCES:
+                self._known.clear()
+            known = self._known[host] = self._has(host)
+        return known
+
+    def _has(self, host: str) -> bool:
+        address = ipaddress.ip_address(host)
+        if isinstance(address, ipaddress.IPv6Address):
+            address = address.ipv4_mapped or ipaddress.IPv6Address(host.partition("%")[0])
+        return any(address in network for network in self._networks)
+
+
+class Gatherer(DatagramProtocol):
+    """What a FeedPort reads to: datagrams one by one, then `settle`, once a turn of the reactor."""
+
+    def gather(self, datagram: bytes, addr: Any) -> None: ...
+
+    def settle(self) -> None: ...
+
+
 class FeedPort(Port):
     """A UDP port that yields after a bounded number of datagrams, and that can listen to a multicast group."""
 
-    def __init__(self, address: FeedAddress, protocol: DatagramProtocol, reactor: Any) -> None:
+    def __init__(self, address: FeedAddress, protocol: Gatherer, reactor: Any) -> None:
         # Bound to the group itself, so that it hears no other group that somebody joined on this port.
         super().__init__(address.port, protocol, address.multicast or address.interface, PACKET_BYTES, reactor=reactor)
         self._address = address
@@ -100,16 +156,17 @@ class FeedPort(Port):
 
     def doRead(self) -> None:
         read_bytes = 0
-        receive = self.protocol.datagramReceived
+        gather = self.protocol.gather
         for _ in range(_TURN_DATAGRAMS):
             try:
                 datagram, peer = self.socket.recvfrom(PACKET_BYTES)
             except OSError:
-                return  # nothing more, or an ICMP answer to somebody's datagram, which is none of ours
-            receive(datagram, peer)
+                break  # nothing more, or an ICMP answer to somebody's datagram, which is none of ours
+            gather(datagram, peer)
             read_bytes += len(datagram)
             if read_bytes >= _TURN_BYTES:
-                return
+                break
+        self.protocol.settle()
 
 
 def ask_for_buffer(skt: socket.socket) -> int:

@@ -1,11 +1,14 @@
-"""A datagram of the engine's feed, to and from its bytes: one msgpack array `[1, session, seq, events]`.
+"""A datagram of the engine's feed, to and from its bytes: one msgpack array `[1, session, seq, events]`; and the
+datagram by which we ask the engine for events again, `[1, session, seq, count]`.
 
 It looks at the frame only. The events inside stay as msgpack gave them, for wire/sequence.py to put in order and
 wire/events.py to check. A datagram that cannot be read to its end is no packet at all: its numbers stay missing, so
-that a gap shows for them.
+that a gap shows for them. With a feed key, a packet is sealed: behind the array stands its BLAKE2b under the key.
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
+from hmac import compare_digest
 from typing import Final, NamedTuple
 
 import msgpack
@@ -14,6 +17,8 @@ from exchange_push.errors import MalformedPacket, quoted
 
 VERSION: Final = 1
 LIMIT_BYTES: Final = 65_507  # what one UDP datagram over IPv4 can carry
+SEAL_BYTES: Final = 16
+KEY_BYTES: Final = blake2b.MAX_KEY_SIZE
 _NUMBER_END: Final = 1 << 63
 
 
@@ -23,6 +28,14 @@ class Packet(NamedTuple):
     """Number of the first event; of a heartbeat and of the end: the number to come next."""
     events: list[object] | None
     """As unpacked, unchecked. `[]` is a heartbeat, None ends the session."""
+
+
+class Rerequest(NamedTuple):
+    """Events that the engine is asked for again: `count` of them from number `seq`."""
+
+    session: int
+    seq: int
+    count: int  # type: ignore[assignment]  # tuple.count is of no use here
 
 
 def decode(datagram: bytes) -> Packet:
@@ -51,15 +64,48 @@ def decode(datagram: bytes) -> Packet:
     return Packet(session, seq, events)
 
 
-def encode(session: int, seq: int, events: Sequence[object] | None) -> bytes:
+def encode(session: int, seq: int, events: Sequence[object] | None, key: bytes | None = None) -> bytes:
     """The datagram of these events, each an array as in engine-feed; `[]`: heartbeat, None: end of the session.
 
-    Raises ValueError where that is more than a datagram carries.
+    Sealed where there is a key. Raises ValueError where that is more than a datagram carries.
     """
     datagram: bytes = msgpack.packb([VERSION, session, seq, events])
+    if key is not None:
+        datagram += _seal(datagram, key)
     if len(datagram) > LIMIT_BYTES:
         raise ValueError(f"{len(events or ())} events make {len(datagram)} bytes, a datagram carries {LIMIT_BYTES}")
     return datagram
+
+
+def unsealed(datagram: bytes, key: bytes) -> bytes | None:
+    """The packet without its seal; None where the seal is not that of the key, or missing."""
+    packet = datagram[:-SEAL_BYTES]
+    return packet if compare_digest(datagram[-SEAL_BYTES:], _seal(packet, key)) else None
+
+
+def encode_request(request: Rerequest) -> bytes:
+    """Never sealed: it tells nothing, and changes nothing."""
+    return bytes(msgpack.packb([VERSION, *request]))
+
+
+def decode_request(datagram: bytes) -> Rerequest:
+    """What an engine is asked for. Raises MalformedPacket."""
+    try:
+        fields = msgpack.unpackb(datagram)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise MalformedPacket(f"not msgpack: {quoted(str(error) or type(error).__name__)}") from None
+    if (
+        type(fields) is not list
+        or len(fields) != 4
+        or any(type(field) is not int or not 1 <= field < _NUMBER_END for field in fields)
+        or fields[0] != VERSION
+    ):
+        raise MalformedPacket(f"request is {_shape(fields)}, expected [{VERSION}, session, seq, count]")
+    return Rerequest(*fields[1:])
+
+
+def _seal(packet: bytes, key: bytes) -> bytes:
+    return blake2b(packet, digest_size=SEAL_BYTES, key=key).digest()
 
 
 def _shape(found: object) -> str:

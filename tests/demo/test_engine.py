@@ -2,11 +2,13 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 
 from exchange_push.demo.crowd import LISTINGS
 from exchange_push.demo.engine import USERS, Engine
+from exchange_push.demo.sender import Faults
 from exchange_push.market.events import BookSnapshot, DepthChange, Funding, IndexPrice, Trade, UserEvent
 from exchange_push.wire import packet
 
@@ -25,9 +27,12 @@ class Reactor(Clock):
         self.addresses = set()
         self.full = False
 
-    def listenUDP(self, port, protocol, interface):
+    def listenUDP(self, port, protocol, interface, maxPacketSize):
         protocol.makeConnection(self)
         return self
+
+    def getHost(self):
+        return IPv4Address("UDP", "127.0.0.1", 4321)
 
     def write(self, datagram, address):
         if self.full:
@@ -39,9 +44,9 @@ class Reactor(Clock):
         return succeed(None)
 
 
-def trading(seed=7, steps=0):
+def trading(seed=7, steps=0, feeds=(("127.0.0.1", 6791),), **options):
     reactor = Reactor()
-    engine = Engine(reactor, ("127.0.0.1", 6791), seed)
+    engine = Engine(reactor, feeds, seed, **options)
     engine.startService()
     reactor.pump([0.05] * steps)
     return reactor, engine
@@ -77,7 +82,7 @@ def test_packets_are_numbered_one_after_the_other_within_a_session():
         assert sent.session == START_S * 1000
         assert sent.seq == number
         number += len(sent.events)
-    assert number == engine.seq > 1000
+    assert number == engine.sender.seq > 1000
     assert reactor.addresses == {("127.0.0.1", 6791)}
 
 
@@ -178,11 +183,36 @@ def test_the_last_position_told_is_the_sum_of_what_was_filled(minute):
     assert all(qty == 0 for key, qty in filled.items() if key not in told)
 
 
+def test_every_line_of_the_feed_is_told_and_faults_do_not_touch_the_market():
+    lines = [("127.0.0.1", 6791), ("127.0.0.1", 6794)]
+    calm, _ = trading(steps=100)
+    rough, engine = trading(steps=100, feeds=lines, faults=Faults(loss=0.2))
+    assert rough.addresses == set(lines)
+    assert set(rough.datagrams) < set(calm.datagrams)
+    assert engine.sender.lost > 20
+
+
+def test_it_tells_where_it_can_be_asked_and_answers():
+    told = []
+    reactor, engine = trading(steps=100, listening=told.append)
+    assert told == [("127.0.0.1", 4321)]
+    asked = packet.encode_request(packet.Rerequest(START_S * 1000, 50, 1))
+    (wanted,) = [
+        datagram
+        for datagram, sent in zip(reactor.datagrams, heard(reactor), strict=True)
+        if sent.seq <= 50 < sent.seq + len(sent.events)
+    ]
+    reactor.datagrams.clear()
+    engine.sender.datagramReceived(asked, ("127.0.0.1", 5))
+    assert reactor.datagrams == [wanted]
+    assert ("127.0.0.1", 5) in reactor.addresses
+
+
 def test_a_stop_ends_the_session_and_the_trading():
     reactor, engine = trading(steps=10)
     engine.stopService()
     last = heard(reactor)[-1]
-    assert (last.seq, last.events) == (engine.seq, None)
+    assert (last.seq, last.events) == (engine.sender.seq, None)
     assert reactor.getDelayedCalls() == []
 
 
@@ -203,9 +233,9 @@ def test_a_socket_that_is_full_loses_packets_and_not_the_engine():
     reactor.pump([0.05] * 5)
     reactor.full = False
     reactor.datagrams.clear()
-    before = engine.seq
+    before = engine.sender.seq
     reactor.pump([0.05] * 5)
-    assert engine.unsent >= 5
+    assert engine.sender.unsent >= 5
     assert heard(reactor)[0].seq == before
 
 

@@ -31,19 +31,24 @@ def test_every_key_of_a_symbol_stands_there_with_its_default() -> None:
     assert documented == msgspec.to_builtins(Symbol())
 
 
-def test_every_flag_stands_there_and_sets_the_key_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_flag_stands_there_and_sets_the_key_that_it_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in variables():
         monkeypatch.delenv(name, raising=False)
     rows = {code(row[0])[0]: row[1] for row in table(section(DOCUMENT, "Flags"))}
     known = {f"--{name.rstrip('=').replace('_', '-')}" for name in Options().longOpt}
     assert {flag.split(" ")[0] for flag in rows} == known
 
+    file = tmp_path / "there"
+    file.write_text("what a key looks like\n")
     values = {
+        "FILE": str(file),
+        "HOST:PORT": "there:1",
         "ENDPOINT": "unix:/tmp/there",
         "ADDRESS": "udp:4321:interface=127.0.0.1",
         "URL": "http://127.0.0.1:1/there",
         "TEMPLATE": "http://127.0.0.1:1/there?symbol={symbol}",
-        "FILE": "intake.record",
     }
     for flag, key in rows.items():
         if key:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -175,6 +176,8 @@ def test_a_port_in_use_is_one_line_and_status_1(
         (["--feed", "tcp:1"], "udp:PORT"),
         (["--api", "tcp:1"], "internal.secret"),
         (["--lines", "tcp:1:interface=0.0.0.0"], "internal.secret"),
+        (["--rerequest", "nonsense"], "HOST:PORT"),
+        (["--feed-key", "/nowhere.key"], "/nowhere.key"),
         (["--auth-url", "nonsense"], "auth.url"),
         (["--auth-url", "http://"], "auth.url"),
         (["--book-url", "http://127.0.0.1:1/depth"], "{symbol}"),
@@ -316,6 +319,26 @@ def test_the_demo_shows_live_lines_as_a_client_sees_them(launch: Launch) -> None
 
     assert process.end() == 0
     assert "Traceback" not in process.output
+
+
+def test_the_demo_is_asked_again_for_what_its_network_loses(launch: Launch, ports: dict[str, int]) -> None:
+    (auth,) = free_ports(1)
+    flags = ("--demo", "--auth-url", f"http://127.0.0.1:{auth}/websocket_auth")
+    process = launch(*flags, environ={"EXCHANGE_PUSH_DEMO__LOSS": "0.1"})
+    process.until("wscat -c ws://127.0.0.1:")
+    found: dict[str, float] = {}
+    ends_s = time.monotonic() + _PATIENCE_S
+    while not found.get("recovered_events"):
+        assert time.monotonic() < ends_s
+        select.select([], [], [], 0.1)
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports['api']}/metrics") as answer:
+            numbers = re.findall(r"^exchange_push_feed_(\w+)_total\{.*\} (\S+)$", answer.read().decode(), re.MULTILINE)
+        found = {name: float(number) for name, number in numbers}
+    process.process.send_signal(signal.SIGINT)
+
+    assert process.end() == 0
+    assert found["requests"] > 0
+    assert found["lost_events"] == 0
 
 
 def test_in_the_background_it_starts_and_stops_and_a_port_in_use_ends_it_with_a_reason(

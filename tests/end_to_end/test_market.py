@@ -292,3 +292,38 @@ def check_markprice(watcher: Watcher, reference: ReferenceMarket) -> None:
     assert (data["fundingRate"], data["nextFundingTime"], data["settlePrice"]) == (rate, next_time, None)
     array = [one for all_ in watcher.messages["*@markprice"] for one in all_ if one["symbol"] == NO_BOOK][-1]
     assert array["indexPrice"] == data["indexPrice"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_operator_says_of_a_product_reaches_its_mark_price(start: Start) -> None:
+    running = start(symbols__NOBOOK__funding_hours=1)
+    client = await running.client("NOBOOK@markprice")
+    now_ms = 1_700_000_000_000
+    running.feed(
+        ["index", "NOBOOK", "one", "100", "1", now_ms],
+        ["trade", "NOBOOK", 1, "200", "1", "buy", now_ms, None],
+        ["funding", "NOBOOK", "0.01", now_ms + 360_000_000, now_ms],
+    )
+    data = await client.event("NOBOOK@markprice")
+    assert 199 < float(data["markPrice"]) <= 200  # 100 hours of 1 % each; of 8 hours it would be 112.5
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_year_of_its_own_in_one_event_and_an_older_recording_after_it_stop_no_candle(start: Start) -> None:
+    running = start()
+    client = await running.client("BTCUSDT@kline_1s", "ETHUSDT@kline_1s")
+    now_ms = 1_700_000_000_000
+    running.feed(["trade", "BTCUSDT", 1, "7", "1", "buy", now_ms, None])
+    running.feed(["trade", "BTCUSDT", 2, "7", "1", "buy", now_ms + 10**12, None])
+    await deferLater(reactor, 0.5)
+    running.feed(["trade", "BTCUSDT", 3, "8", "1", "buy", now_ms + 900, None])
+    while not (data := await client.event("BTCUSDT@kline_1s"))["closed"]:
+        pass
+    assert (data["start"], data["count"], data["lastId"]) == (now_ms, 2, 3)
+
+    running.session, running.seq = 2, 1
+    year_before_ms = now_ms - 365 * 86_400_000
+    running.feed(["trade", "ETHUSDT", 1, "9", "1", "buy", year_before_ms, None])
+    while not (data := await client.event("ETHUSDT@kline_1s"))["closed"]:
+        pass
+    assert (data["start"], data["count"], data["rev"]) == (year_before_ms, 1, 0)

@@ -4,10 +4,19 @@ from typing import Any
 
 import pytest
 from twisted.internet import task
-from twisted.internet.protocol import DatagramProtocol
 
 from exchange_push.errors import ConfigError
-from exchange_push.intake.feed_port import FeedAddress, FeedPort, ask_for_buffer, kernel_drops, parse_feed
+from exchange_push.intake.feed_port import (
+    FeedAddress,
+    FeedPort,
+    Gatherer,
+    HostPort,
+    Sources,
+    ask_for_buffer,
+    kernel_drops,
+    parse_feed,
+    parse_rerequest,
+)
 
 
 class Reactor(task.Clock):
@@ -28,12 +37,17 @@ class Reactor(task.Clock):
         pass
 
 
-class Heard(DatagramProtocol):
+class Heard(Gatherer):
     def __init__(self) -> None:
         self.datagrams: list[bytes] = []
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        self.turns = 0
+
+    def gather(self, datagram: bytes, addr: Any) -> None:
         self.datagrams.append(datagram)
+
+    def settle(self) -> None:
+        self.turns += 1
 
 
 @pytest.fixture
@@ -94,6 +108,48 @@ def test_a_bad_address_is_one_short_line_that_names_it(text: str) -> None:
     assert line.isprintable()
     assert len(line) < 400
     assert "feed address" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:6793", HostPort("127.0.0.1", 6793)),
+        ("engine.example:1", HostPort("engine.example", 1)),
+        ("[::1]:65535", HostPort("::1", 65535)),
+    ],
+)
+def test_a_re_request_address_is_read_and_written_alike(text: str, address: HostPort) -> None:
+    assert parse_rerequest(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "engine", "engine:", ":1", "engine:0", "engine:65536", "engine:x", "::1:1", "[::1]", "udp:1:2", "a b:1"],
+)
+def test_a_bad_re_request_address_is_one_short_line(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected HOST:PORT"):
+        parse_rerequest(text)
+
+
+def test_sources_are_addresses_and_networks() -> None:
+    sources = Sources(["10.0.0.7", "10.1.0.0/16", "fd00::/8"])
+    assert all(host in sources for host in ("10.0.0.7", "10.1.2.3", "fd00::1", "::ffff:10.0.0.7", "fd00::1%eth0"))
+    assert not any(host in sources for host in ("10.0.0.8", "10.2.0.0", "fe80::1", "::ffff:10.0.0.8", "127.0.0.1"))
+
+
+def test_who_sends_from_many_addresses_fills_no_memory() -> None:
+    sources = Sources(["10.0.0.7"])
+    for number in range(10_000):
+        assert f"10.1.{number // 256}.{number % 256}" not in sources
+    assert "10.0.0.7" in sources
+    assert len(sources._known) <= 1_024
+
+
+@pytest.mark.parametrize("text", ["", "engine", "10.0.0", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.7:6791"])
+def test_a_source_that_is_no_address_is_one_line(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"feed\.sources: .*expected an IP address or network"):
+        Sources([text])
 
 
 def test_only_this_machine_can_send_to_the_loopback() -> None:

@@ -7,15 +7,17 @@ from twisted.internet import task
 from twisted.logger import capturedLogs
 
 from exchange_push.errors import ConfigError
-from exchange_push.intake.feed_port import FeedAddress
+from exchange_push.intake.feed_port import FeedAddress, HostPort, Sources
+from exchange_push.intake.rerequest import Asker
 from exchange_push.intake.udp import FeedIntake, FeedProtocol, FeedService
 from exchange_push.market.events import Gap, MarketEvent, Restart, Trade, UserEvent
-from exchange_push.wire.packet import encode
+from exchange_push.wire.packet import Rerequest, decode_request, encode
 from exchange_push.wire.sequence import Line
 from tests.fakes import LoggedFailures
 from tests.intake.test_feed_port import Reactor
 
 PEER = ("127.0.0.1", 5)
+KEY = b"a key of the test"
 
 
 def trade(number: int) -> list[object]:
@@ -208,7 +210,7 @@ def test_not_even_a_defect_of_the_intake_reaches_the_reactor(
     house: House, line: Line, logged_failures: LoggedFailures
 ) -> None:
     class Defect(FeedIntake):
-        def datagram(self, data: bytes, line: Line, peer: object) -> None:
+        def gather(self, data: bytes, line: Line, peer: object) -> None:
             raise Broken
 
     broken = Defect(house.clock, apply=house.apply, user=house.user, now_ms=house.now_ms)
@@ -227,10 +229,144 @@ def test_adopting_an_older_session_is_logged_as_a_warning(house: House, intake: 
     assert house.applied[-1][:2] == [Restart(3), Gap(10)]
 
 
-def started(house: House, *addresses: FeedAddress) -> tuple[FeedService, Reactor]:
+class Engine(Asker):
+    """Is asked, and keeps what for."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__()
+        self.house = house
+        self.asked: list[tuple[int, Rerequest]] = []
+
+    def ask(self, datagram: bytes) -> None:
+        self.asked.append((self.house.now_ms(), decode_request(datagram)))
+
+
+@pytest.fixture
+def engine(house: House) -> Engine:
+    return Engine(house)
+
+
+@pytest.fixture
+def asking(house: House, engine: Engine) -> FeedIntake:
+    return FeedIntake(house.clock, apply=house.apply, user=house.user, now_ms=house.now_ms, asker=engine)
+
+
+def test_the_engine_is_asked_until_it_answers(house: House, engine: Engine, asking: FeedIntake, line: Line) -> None:
+    for number in (1, 4):
+        asking.datagram(encode(9, number, [trade(number)]), line, PEER)
+    house.clock.pump([0.001] * 29)
+    assert engine.asked == [(2, Rerequest(9, 2, 2)), (10, Rerequest(9, 2, 2))]
+    asking.datagram(encode(9, 2, [trade(2), trade(3)]), line, PEER)
+    house.clock.pump([0.1] * 20)
+    assert house.trade_ids == [1, 2, 3, 4]
+    assert len(engine.asked) == line.requests == 2
+    assert (line.recovered_events, line.gaps) == (2, 0)
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_a_gap_for_which_no_answer_comes_is_declared_at_its_deadline(
+    house: House, engine: Engine, asking: FeedIntake, line: Line
+) -> None:
+    for number in (1, 4):
+        asking.datagram(encode(9, number, [trade(number)]), line, PEER)
+    house.clock.pump([0.001] * 999)
+    assert house.trade_ids == [1]
+    house.clock.advance(0.001)
+    assert house.applied[-1][0] == Gap(2)
+    assert house.trade_ids == [1, 4]
+    assert [at_ms for at_ms, _ in engine.asked] == [2, 10, 30, 70, 150, 310, 630]
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_a_later_gap_is_asked_for_in_its_time_while_an_earlier_one_waits_long(
+    house: House, engine: Engine, asking: FeedIntake, line: Line
+) -> None:
+    for number in (1, 3):
+        asking.datagram(encode(9, number, [trade(number)]), line, PEER)
+    house.clock.pump([0.001] * 320)
+    engine.asked.clear()
+    asking.datagram(encode(9, 5, [trade(5)]), line, PEER)
+    house.clock.pump([0.001] * 20)
+    assert engine.asked == [(322, Rerequest(9, 4, 1)), (330, Rerequest(9, 4, 1))]
+
+
+def guarded(
+    house: House, key: bytes | None = None, sources: Sources | None = None, asker: Asker | None = None
+) -> FeedIntake:
+    return FeedIntake(
+        house.clock, apply=house.apply, user=house.user, now_ms=house.now_ms, key=key, sources=sources, asker=asker
+    )
+
+
+def test_of_ten_thousand_forged_packets_none_is_taken_and_each_is_counted(house: House, line: Line) -> None:
+    intake = guarded(house, KEY)
+    intake.datagram(encode(7, 1, [trade(1)], KEY), line, PEER)
+    true = encode(7, 2, [trade(2)], KEY)
+    forged = 0
+    with capturedLogs() as events:
+        for n in range(2_000):
+            changed = bytearray(true)
+            changed[n % len(true)] ^= 1 << (n // len(true)) % 8
+            for datagram in (
+                encode(7, 2 + n, [trade(n)]),  # no seal
+                encode(8 + n, 1, [trade(n)], b"another key"),
+                encode(7, 2 + n, [trade(n)]) + bytes(16),
+                bytes(changed),
+                true[: n % len(true)],
+            ):
+                intake.datagram(datagram, line, PEER)
+                forged += 1
+    assert line.forged == forged == 10_000
+    assert (line.packets, line.malformed, line.restarts, line.jumps) == (1, 0, 0, 0)
+    assert len(events) == 1
+    intake.datagram(true, line, PEER)
+    assert house.trade_ids == [1, 2]
+
+
+def test_a_sealed_packet_that_comes_again_is_a_duplicate(house: House, line: Line) -> None:
+    intake = guarded(house, KEY)
+    for _ in range(3):
+        intake.datagram(encode(7, 1, [trade(1)], KEY), line, PEER)
+    assert house.trade_ids == [1]
+    assert (line.duplicates, line.forged) == (2, 0)
+
+
+def test_what_is_sealed_and_yet_no_packet_is_malformed(house: House, line: Line) -> None:
+    sealed = encode(7, 1, [trade(1)], KEY)
+    guarded(house, KEY).datagram(sealed, line, PEER)
+    guarded(house).datagram(sealed, line, PEER)
+    assert (line.packets, line.forged, line.malformed) == (1, 0, 1)
+
+
+def test_strangers_are_counted_and_not_heard(house: House, line: Line) -> None:
+    intake = guarded(house, sources=Sources(["10.0.0.0/24"]))
+    with capturedLogs() as events:
+        for number in range(1, 101):
+            intake.datagram(encode(7, number, [trade(number)]), line, ("10.0.1.1", 5))
+    assert (line.strangers, line.packets) == (100, 0)
+    assert len(events) == 1
+    intake.datagram(encode(7, 1, [trade(1)]), line, ("10.0.0.9", 5))
+    assert house.trade_ids == [1]
+
+
+def test_answers_from_where_was_asked_are_heard_whatever_the_sources(house: House, line: Line) -> None:
+    asker = Asker()
+    asker.peer = ("10.0.1.1", 6793)
+    intake = guarded(house, sources=Sources(["10.0.0.0/24"]), asker=asker)
+    intake.datagram(encode(7, 1, [trade(1)]), line, ("10.0.1.1", 6793))
+    intake.datagram(encode(7, 2, [trade(2)]), line, ("10.0.1.1", 5))
+    assert house.trade_ids == [1]
+    assert line.strangers == 1
+
+
+def started(
+    house: House, *addresses: FeedAddress, asker: Asker | None = None, key: bytes | None = None
+) -> tuple[FeedService, Reactor]:
     reactor = Reactor()
     house.clock = reactor
-    service = FeedService(reactor, addresses, apply=house.apply, user=house.user, now_ms=house.now_ms)
+    service = FeedService(
+        reactor, addresses, apply=house.apply, user=house.user, now_ms=house.now_ms, asker=asker, key=key
+    )
     service.privilegedStartService()
     service.startService()
     return service, reactor
@@ -321,3 +457,50 @@ def test_an_interface_that_is_not_ours_is_refused_in_one_line(house: House) -> N
     for address in (FeedAddress(0, "192.0.2.1"), FeedAddress(0, "192.0.2.1", "239.255.67.91")):
         with pytest.raises(ConfigError, match="cannot listen on udp:0:interface=192"):
             started(house, address)
+
+
+@pytest.mark.parametrize("group", ["", "239.255.67.92"])
+def test_the_engine_is_asked_by_a_socket_to_which_it_can_answer(house: House, group: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as engine:
+        engine.bind(("127.0.0.1", 0))
+        engine.settimeout(5)
+        asker = Asker(HostPort(*engine.getsockname()))
+        service, reactor = started(house, FeedAddress(0, multicast=group), asker=asker)
+        for number in (1, 3):
+            service.intake.datagram(encode(7, number, [trade(number)]), service.lines[0], PEER)
+        reactor.advance(0.002)
+        request, peer = engine.recvfrom(100)
+        assert decode_request(request) == Rerequest(7, 2, 1)
+        engine.sendto(encode(7, 2, [trade(2)]), peer)
+        for reader in list(reactor.readers):
+            reader.doRead()
+    assert house.trade_ids == [1, 2, 3]
+    assert service.lines[0].recovered_events == 1
+    service.read_kernel_drops()
+    assert service.lines[0].kernel_dropped == 0
+    assert service.unsent == 0
+    assert stopped(service, reactor)
+    assert reactor.readers == []
+    assert reactor.getDelayedCalls() == []
+
+
+def test_a_line_that_others_can_reach_without_a_key_is_warned_of(house: House) -> None:
+    warned = []
+    for address, key in ((FeedAddress(0), None), (FeedAddress(0, "0.0.0.0"), None), (FeedAddress(0, "0.0.0.0"), KEY)):
+        with capturedLogs() as events:
+            service, reactor = started(house, address, key=key)
+        warned.append(sum("whoever reaches this address" in event["log_format"] for event in events))
+        assert stopped(service, reactor)
+    assert warned == [0, 1, 0]
+
+
+def test_what_several_datagrams_of_a_turn_bring_is_applied_in_one_call_and_in_order(
+    house: House, intake: FeedIntake, line: Line
+) -> None:
+    for number in (1, 2, 4, 3):
+        intake.gather(encode(1, number, [trade(number)]), line, PEER)
+    assert house.applied == []
+    intake.settle(line)
+    intake.settle(line)
+
+    assert [[getattr(event, "id", event) for event in events] for events in house.applied] == [[Restart(1), 1, 2, 3, 4]]

@@ -1,3 +1,4 @@
+import hashlib
 import re
 from pathlib import Path
 
@@ -7,8 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange_push.errors import MalformedPacket
-from exchange_push.wire.packet import LIMIT_BYTES, Packet, decode, encode
+from exchange_push.wire.packet import (
+    LIMIT_BYTES,
+    Packet,
+    Rerequest,
+    decode,
+    decode_request,
+    encode,
+    encode_request,
+    unsealed,
+)
 
+KEY = b"a key of the test"
 TRADE = ["trade", "BTCUSDT", 1, "50000.1", "0.5", "buy", 1_700_000_000_000, None]
 
 values = st.recursive(
@@ -26,10 +37,24 @@ def test_the_documented_packet_is_read() -> None:
     assert decode(bytes([0x94, 1, 7, 9, 0x91, 0x92, 0xA1, 0x78, 5])) == Packet(7, 9, [["x", 5]])
 
 
-def test_the_packet_of_the_reference_is_the_heartbeat_it_says() -> None:
+def test_the_datagrams_of_the_reference_are_what_it_says() -> None:
     page = (Path(__file__).parents[2] / "docs/reference/engine-feed.md").read_text(encoding="utf-8")
-    (hex_bytes,) = re.findall(r"```hex\n(.*?)```", page, re.S)
-    assert decode(bytes.fromhex(hex_bytes)) == Packet(1_700_000_000_000, 1, [])
+    heartbeat, request = re.findall(r"```hex\n(.*?)```", page, re.DOTALL)
+    (sealed,) = re.findall(r"```sealed\n(.*?)```", page, re.DOTALL)
+    (key,) = re.findall(r"under the key `(.*?)`", page)
+
+    assert decode(bytes.fromhex(heartbeat)) == Packet(1_700_000_000_000, 1, [])
+    assert decode_request(bytes.fromhex(request)) == Rerequest(1_700_000_000_000, 7, 3)
+    assert unsealed(bytes.fromhex(sealed), key.encode()) == bytes.fromhex(heartbeat)
+
+
+def test_the_reference_seals_as_we_do() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/engine-feed.md").read_text(encoding="utf-8")
+    (program,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "blake2b" in block]
+    names = {"msgpack": msgpack, "hashlib": hashlib, "session": 7, "seq": 9, "events": [TRADE], "key": KEY}
+    exec(program, names)
+
+    assert names["packet"] == encode(7, 9, [TRADE], KEY)
 
 
 def test_an_empty_array_is_a_heartbeat_and_nil_ends_the_session() -> None:
@@ -130,3 +155,58 @@ def test_a_datagram_may_be_as_large_as_udp_carries_and_no_larger() -> None:
     assert decode(encode(7, 9, ["x" * room])).events == ["x" * room]
     with pytest.raises(ValueError, match="65508 bytes"):
         encode(7, 9, ["x" * (room + 1)])
+
+
+@given(
+    st.integers(1, 2**63 - 1), st.integers(1, 2**62), st.lists(values, max_size=5), st.binary(min_size=1, max_size=64)
+)
+def test_a_sealed_packet_opens_with_its_key_and_no_other(
+    session: int, seq: int, events: list[object], key: bytes
+) -> None:
+    sealed = encode(session, seq, events, key)
+    opened = unsealed(sealed, key)
+
+    assert opened is not None
+    assert opened == encode(session, seq, events)
+    assert len(sealed) == len(opened) + 16
+    assert unsealed(sealed, key[:-1] + bytes([key[-1] ^ 1])) is None
+
+
+@given(st.data())
+def test_a_sealed_packet_with_one_bit_changed_does_not_open(data: st.DataObject) -> None:
+    datagram = bytearray(encode(7, 9, [TRADE], KEY))
+    datagram[data.draw(st.integers(0, len(datagram) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+
+    assert unsealed(bytes(datagram), KEY) is None
+
+
+@pytest.mark.parametrize("datagram", [b"", bytes(15), bytes(16), bytes(17), encode(7, 9, [TRADE])])
+def test_what_bears_no_seal_does_not_open(datagram: bytes) -> None:
+    assert unsealed(datagram, KEY) is None
+
+
+def test_the_seal_has_its_room_in_the_datagram() -> None:
+    room = LIMIT_BYTES - len(encode(7, 9, ["x" * 60_000], KEY)) + 60_000
+    assert len(encode(7, 9, ["x" * room], KEY)) == LIMIT_BYTES
+    with pytest.raises(ValueError, match="65508 bytes"):
+        encode(7, 9, ["x" * (room + 1)], KEY)
+
+
+@given(st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1))
+def test_a_request_that_is_encoded_comes_back(session: int, seq: int, count: int) -> None:
+    request = Rerequest(session, seq, count)
+    assert decode_request(encode_request(request)) == request
+    assert msgpack.unpackb(encode_request(request)) == [1, session, seq, count]
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        *(b"", b"\xc1", pack(), pack(1, 7, 9), pack(1, 7, 9, 1, 1), pack(2, 7, 9, 1), pack(1, 0, 9, 1)),
+        *(pack(1, 7, 0, 1), pack(1, 7, 9, 0), pack(1, 7, 9, -1), pack(1, 7, 9, 2**63), pack(1, 7, 9, True)),
+        *(pack(1, 7, 9, 1.0), pack(1, 7, 9, None), pack(1, 7, 9, []), pack(1, 7, 9, 1) + b"\0", msgpack.packb(1)),
+    ],
+)
+def test_what_is_no_request_is_refused(datagram: bytes) -> None:
+    with pytest.raises(MalformedPacket):
+        decode_request(datagram)

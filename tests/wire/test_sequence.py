@@ -1,12 +1,15 @@
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange_push.market.events import Gap, Restart
-from exchange_push.wire.packet import Packet
-from exchange_push.wire.sequence import COUNTERS, Line, Sequencer, Step
+from exchange_push.wire.packet import Packet, Rerequest
+from exchange_push.wire.sequence import COUNTERS, Line, Sequencer, Step, tries_ms
 
 GRACE_MS = 2
 
@@ -23,15 +26,21 @@ def end(seq: int, session: int = 1) -> Packet:
 class Feed:
     """A sequencer with one line, and a short way to say what came of it."""
 
-    def __init__(self, **options: int) -> None:
+    def __init__(self, **options: int | None) -> None:
         self.sequencer = Sequencer(grace_ms=GRACE_MS, **options)
         self.line = Line("A")
+
+    def asks(self, at: int) -> list[tuple[int, int]]:
+        """(first, count) of what the engine is asked for."""
+        steps = self.sequencer.tick(at)
+        assert steps == []
+        return [(request.seq, request.count) for request in self.sequencer.requests(at)]
 
     def heard(self, *packets: Packet, at: int = 0, line: Line | None = None) -> list[Step]:
         return [step for each in packets for step in self.sequencer.received(each, line or self.line, at)]
 
 
-def started(at: int = 0, **options: int) -> Feed:
+def started(at: int = 0, **options: int | None) -> Feed:
     """Number 10 is done."""
     feed = Feed(**options)
     feed.heard(packet(10), at=at)
@@ -191,9 +200,9 @@ def test_two_lines_may_cut_their_packets_differently() -> None:
 
 def test_a_newer_session_starts_afresh() -> None:
     feed = started()
-    assert feed.heard(packet(5, session=2), packet(6, session=2)) == [Restart(2), [5], [6]]
+    assert feed.heard(packet(1, session=2), packet(2, session=2)) == [Restart(2), [1], [2]]
     assert feed.line.restarts == 1
-    assert feed.heard(packet(11), packet(5, session=2)) == []
+    assert feed.heard(packet(11), packet(2, session=2)) == []
     assert (feed.line.old_session, feed.line.duplicates) == (1, 1)
 
 
@@ -242,6 +251,167 @@ def test_a_second_packet_there_is_believed() -> None:
     assert feed.line.jumps == 1
 
 
+def asking(**options: int | None) -> Feed:
+    """Number 10 is done, and there is an engine to ask."""
+    return started(**{"deadline_ms": 1_000, **options})
+
+
+def test_a_missing_range_is_asked_for_again_and_again_until_its_deadline() -> None:
+    feed = asking()
+    assert feed.heard(packet(13), at=5) == []
+    asked = {}
+    for at in range(5, 1_005):
+        if requests := feed.asks(at):
+            asked[at - 5] = requests
+    assert asked == {wait_ms: [(11, 2)] for wait_ms in (2, 10, 30, 70, 150, 310, 630)}
+    assert feed.sequencer.tick(1_005) == [Gap(2), [13]]
+    assert feed.sequencer.requests(1_005) == []
+    assert feed.sequencer.due_ms() is None
+    assert (feed.line.requests, feed.line.gaps, feed.line.recovered_events) == (7, 1, 0)
+
+
+def test_it_is_looked_at_no_more_often_than_there_is_something_to_do() -> None:
+    feed = asking()
+    feed.heard(packet(12), at=5)
+    looked = []
+    while (due_ms := feed.sequencer.due_ms()) is not None:
+        looked.append(due_ms - 5)
+        feed.sequencer.tick(due_ms)
+        feed.sequencer.requests(due_ms)
+    assert looked == [2, 10, 30, 70, 150, 310, 630, 1_000]
+
+
+def test_the_times_of_the_tries_follow_the_grace_and_the_deadline() -> None:
+    assert tries_ms(2, 1_000) == [2, 10, 30, 70, 150, 310, 630]
+    assert tries_ms(0, 20) == [1, 10]  # not in the ms in which it was seen
+    assert tries_ms(20, 100) == [20, 30, 70]
+    assert tries_ms(5, 3) == [5]
+
+
+def test_all_missing_ranges_are_asked_for_each_at_its_own_times() -> None:
+    feed = asking()
+    feed.heard(packet(12), packet(15), at=0)
+    feed.heard(packet(20), at=1)
+    assert feed.asks(2) == [(11, 1), (13, 2)]
+    assert feed.sequencer.due_ms() == 3
+    assert feed.asks(3) == [(16, 4)]
+    assert feed.sequencer.due_ms() == 10
+    assert feed.asks(10) == [(11, 1), (13, 2)]
+    assert feed.asks(11) == [(16, 4)]
+
+
+def test_a_later_range_brings_the_next_look_forward() -> None:
+    feed = asking()
+    feed.heard(packet(12), at=0)
+    feed.asks(30)
+    assert feed.sequencer.due_ms() == 70
+    feed.heard(packet(14), at=40)
+    assert feed.sequencer.due_ms() == 42
+
+
+def test_what_the_answer_brought_is_not_asked_for_again_and_the_rest_is() -> None:
+    feed = asking()
+    feed.heard(packet(20), at=0)
+    assert feed.asks(2) == [(11, 9)]
+    assert feed.heard(packet(13, 2), at=3) == []
+    assert feed.asks(10) == [(11, 2), (15, 5)]
+    assert feed.heard(packet(11, 9), at=11) == [[*range(11, 21)]]
+    assert feed.sequencer.due_ms() is None
+    assert feed.asks(30) == []
+    assert (feed.line.recovered_events, feed.line.lost_events) == (9, 0)
+
+
+def test_what_the_other_line_brings_within_the_grace_is_not_asked_for() -> None:
+    feed, b = asking(), Line("B")
+    feed.heard(packet(12), at=0)
+    feed.heard(packet(11), packet(12), at=1, line=b)
+    assert feed.asks(2) == []
+    assert (feed.line.requests, b.recovered_events) == (0, 0)
+
+
+def test_a_look_that_comes_late_asks_once_for_each_range() -> None:
+    feed = asking()
+    feed.heard(packet(12), at=0)
+    feed.heard(packet(14), at=20)
+    assert feed.asks(100) == [(11, 1), (13, 1)]
+    assert feed.sequencer.due_ms() == 150
+
+
+def test_where_there_is_nobody_to_ask_nothing_is_asked_for() -> None:
+    feed = asking(deadline_ms=None)
+    feed.heard(packet(12), at=0)
+    assert feed.sequencer.requests(GRACE_MS) == []
+    assert feed.sequencer.tick(GRACE_MS) == [Gap(1), [12]]
+
+
+def test_a_number_far_ahead_makes_us_ask_for_little() -> None:
+    feed = asking()
+    feed.heard(packet(1_000_000), at=0)
+    asked = 0
+    for at in range(1_000):
+        requests = feed.asks(at)
+        assert len(requests) <= 1
+        asked += sum(count for _, count in requests)
+        assert asked <= 65_536 + 256 * at
+    assert feed.line.requests == 7
+
+
+def test_many_forged_numbers_make_us_ask_no_more_than_the_bound() -> None:
+    feed = asking()
+    feed.heard(*(packet(number) for number in range(12, 40_012, 2)), at=0)
+    sent = [len(feed.asks(at)) for at in range(1_000)]
+    assert sum(sent[:3]) == 65_536 // 64
+    assert sum(sent) <= (65_536 + 256 * 1_000) // 64
+    assert feed.line.requests == sum(sent)
+    assert feed.line.requests_held == 20_000 * 7 - sum(sent)
+
+
+def test_the_longest_outage_that_fits_the_bound_is_asked_for_whole() -> None:
+    feed = asking()
+    feed.heard(packet(65_547), at=0)
+    assert feed.asks(2) == [(11, 65_536)]
+
+
+def test_what_came_before_the_first_packet_heard_of_a_newer_session_is_missing() -> None:
+    feed = started()
+    assert feed.heard(packet(3, session=2), at=5) == [Restart(2)]
+    assert feed.heard(packet(1, session=2), at=6) == [[1]]
+    assert feed.sequencer.tick(5 + GRACE_MS) == [Gap(1), [3]]
+    feed = asking()
+    assert feed.heard(packet(3, session=2), at=5) == [Restart(2)]
+    assert feed.asks(7) == [(1, 2)]
+
+
+def test_a_newer_session_that_began_long_ago_goes_on_where_it_is_heard() -> None:
+    feed = asking()
+    assert feed.heard(packet(1_001, session=2)) == [Restart(2), [1_001]]
+    assert feed.asks(2) == []
+
+
+def test_a_newer_session_asks_for_nothing_of_the_older() -> None:
+    feed = asking()
+    feed.heard(packet(12), at=0)
+    feed.heard(packet(1, 5, session=2), packet(7, session=2), at=1)
+    assert feed.sequencer.tick(3) == []
+    assert feed.sequencer.requests(3) == [Rerequest(2, 6, 1)]
+
+
+def test_what_was_missed_since_an_earlier_run_stopped_is_asked_for() -> None:
+    feed = Feed(deadline_ms=1_000)
+    feed.sequencer.resume(1, 7)
+    assert feed.heard(packet(10)) == [Restart(1)]
+    assert feed.asks(2) == [(7, 3)]
+    assert feed.heard(packet(6, 4)) == [[7, 8, 9, 10]]
+
+
+def test_a_place_in_another_session_is_of_no_use() -> None:
+    for session in (1, 3):
+        feed = Feed(deadline_ms=1_000)
+        feed.sequencer.resume(2, 7)
+        assert feed.heard(packet(10, session=session)) == [Restart(session), [10]]
+        assert feed.asks(2) == []
+
+
 def test_silence_is_measured_on_what_belongs_to_the_running_session() -> None:
     feed = started(at=5)
     feed.heard(packet(1, session=0), at=50)
@@ -272,6 +442,7 @@ class NumberByNumber:
         self.known = 0
         self.have: dict[int, object] = {}
         self.missing_since: dict[int, int] = {}
+        self.patience_ms = GRACE_MS
 
     def received(self, seq: int, events: list[object], now_ms: int) -> list[object]:
         if self.next is None:
@@ -294,7 +465,7 @@ class NumberByNumber:
 
     def tick(self, now_ms: int) -> list[object]:
         out: list[object] = []
-        while self.next in self.missing_since and now_ms - self.missing_since[self.next] >= GRACE_MS:
+        while self.next in self.missing_since and now_ms - self.missing_since[self.next] >= self.patience_ms:
             del self.missing_since[self.next]
             out.append(LOST)
             self.next += 1
@@ -338,7 +509,7 @@ def test_whatever_comes_in_whatever_order_it_does_what_a_list_of_numbers_would(
         assert sequencer.waiting_events == len(naive.have)
         due_ms = sequencer.due_ms()
         assert (due_ms is None) == (not naive.missing_since)
-        assert due_ms is None or due_ms == min(naive.missing_since.values()) + GRACE_MS
+        assert due_ms is None or now_ms <= due_ms <= min(naive.missing_since.values()) + GRACE_MS
         gaps += sum(isinstance(step, Gap) for step in steps)
         out += expected
     assert sum(line.gaps for line in lines.values()) == gaps
@@ -379,3 +550,141 @@ def test_never_more_than_the_bound_waits(happenings: list[tuple[int, int]], limi
         first = happenings[0][0]
         numbers = range(first, first + len(out))
         assert all(got in (number, LOST) for got, number in zip(out, numbers, strict=True))
+
+
+@given(st.lists(arrivals | st.integers(0, 40), max_size=60))
+def test_it_asks_for_what_a_list_of_numbers_would_at_the_times_it_would(
+    happenings: list[tuple[str, int, int] | int],
+) -> None:
+    deadline_ms, tries = 100, (2, 10, 30, 70)
+    sequencer, naive, line = Sequencer(grace_ms=GRACE_MS, deadline_ms=deadline_ms), NumberByNumber(), Line("A")
+    naive.patience_ms = deadline_ms
+    now_ms = asked_ms = 0
+    for what in happenings:
+        if isinstance(what, int):
+            now_ms += what
+            assert flat(sequencer.tick(now_ms)) == naive.tick(now_ms)
+            due = {
+                number
+                for number, since_ms in naive.missing_since.items()
+                if any(asked_ms < since_ms + wait_ms <= now_ms for wait_ms in tries)
+            }
+            requests = sequencer.requests(now_ms)
+            asked = [number for _, first, count in requests for number in range(first, first + count)]
+            assert sorted(asked) == sorted(due)  # each once
+            asked_ms = now_ms
+            following = [
+                since_ms + wait_ms
+                for since_ms in naive.missing_since.values()
+                for wait_ms in (*tries, deadline_ms)
+                if since_ms + wait_ms > now_ms
+            ]
+            assert sequencer.due_ms() == min(following, default=None)
+        else:
+            _, seq, count = what
+            each = packet(seq, count)
+            steps = sequencer.received(each, line, now_ms)
+            assert flat(steps) == naive.received(seq, each.events or [], now_ms)
+            due_ms = sequencer.due_ms()
+            assert (due_ms is None) == (not naive.missing_since)
+            assert due_ms is None or due_ms <= min(naive.missing_since.values()) + deadline_ms
+
+
+class Net:
+    """Brings packets and requests after `travel_ms`; an engine at its other end answers. What is `lost` says the
+    test, of each sending of a packet; None: of a request."""
+
+    def __init__(self, packets: list[Packet], travel_ms: int, lost: Callable[[Packet | None], bool]) -> None:
+        self.kept = packets
+        self.travel_ms = travel_ms
+        self.lost = lost
+        self.coming: dict[int, list[Packet]] = {}
+
+    def send(self, each: Packet, at: int) -> None:
+        if not self.lost(each):
+            self.coming.setdefault(at, []).append(each)
+
+    def ask(self, request: Rerequest, at: int) -> None:
+        if self.lost(None):
+            return
+        end = request.seq + request.count
+        for each in self.kept:
+            if each.seq < end and request.seq < each.seq + len(each.events or ()):
+                self.send(each, at + 2 * self.travel_ms)
+
+
+def played(
+    packets: list[Packet], travel_ms: int, every_ms: float, lost: Callable[[Packet | None], bool]
+) -> tuple[Feed, list[int]]:
+    """The feed after all of it was sent, a packet `every_ms`; and how long each event waited behind missing ones.
+    Fails where an event was lost, or came out of order."""
+    feed, net = Feed(deadline_ms=1_000), Net(packets, travel_ms, lost)
+    feed.heard(packet(1, 0))
+    sent_ms: dict[object, int] = {}
+    for number, each in enumerate(packets):
+        net.send(each, int(number * every_ms))
+        sent_ms.update(dict.fromkeys(each.events or [], int(number * every_ms)))
+    end = packets[-1].seq + len(packets[-1].events or ())
+    ended_ms = int(len(packets) * every_ms)
+    waits: list[int] = []
+    applied: list[object] = []
+    for at in range(ended_ms + 1_000):
+        if at == ended_ms:
+            net.coming.setdefault(at, []).append(packet(end, 0))
+        steps = feed.heard(*net.coming.pop(at, ()), at=at) + feed.sequencer.tick(at)
+        for request in feed.sequencer.requests(at):
+            net.ask(request, at)
+        applied += flat(steps)
+        waits += [at - sent_ms[event] for event in flat(steps) if event != LOST]
+    assert applied == list(range(1, end))
+    assert feed.line.lost_events == feed.line.gaps == feed.line.requests_held == 0
+    return feed, waits
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 6)), min_size=1, max_size=40), st.integers(1, 100))
+def test_whatever_is_lost_all_events_come_in_order_if_one_try_of_each_gets_through(
+    drawn: list[tuple[int, int]], travel_ms: int
+) -> None:
+    packets, seq, times_lost = [], 1, {}
+    for size, times in drawn:
+        packets.append(packet(seq, size))
+        times_lost[seq] = times
+        seq += size
+
+    def lost(each: Packet | None) -> bool:
+        if each is None:
+            return False
+        times_lost[each.seq] -= 1
+        return times_lost[each.seq] >= 0
+
+    feed, _ = played(packets, travel_ms, 0.5, lost)
+    assert (feed.line.recovered_events > 0) == any(times for _, times in drawn)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60), st.integers(0, 5))
+def test_of_two_lines_that_lose_only_what_neither_brought_is_lost(
+    arrived: list[tuple[bool, bool]], behind: int
+) -> None:
+    """The second line is `behind` packets of 1 ms, within the grace of its re-requests."""
+    feed, b = Feed(deadline_ms=1_000), Line("B")
+    feed.heard(packet(1, 0))
+    steps: list[Step] = []
+    for at in range(len(arrived) + behind + 1):
+        if at < len(arrived) and arrived[at][0]:
+            steps += feed.heard(packet(1 + at), at=at)
+        if 0 <= at - behind < len(arrived) and arrived[at - behind][1]:
+            steps += feed.heard(packet(1 + at - behind), at=at, line=b)
+        steps += feed.sequencer.tick(at)
+    steps += feed.heard(packet(len(arrived) + 1, 0), at=100) + feed.sequencer.tick(1_200)
+    assert flat(steps) == [number if any(lines) else LOST for number, lines in enumerate(arrived, 1)]
+    assert feed.line.lost_events + b.lost_events == sum(not any(lines) for lines in arrived)
+
+
+@pytest.mark.parametrize(("loss", "within_ms"), [(0.001, 4), (0.01, 10), (0.05, 70)])
+def test_loss_both_ways_delays_few_events_and_not_for_long(loss: float, within_ms: int) -> None:
+    random = Random(1)
+    packets = [packet(1 + 2 * number, 2) for number in range(5_000)]
+    feed, waits = played(packets, 1, 0.25, lambda each: random.random() < loss)
+    assert len(waits) == 10_000
+    assert feed.line.recovered_events > 0
+    assert sorted(waits)[9_900] <= within_ms
