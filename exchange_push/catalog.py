@@ -16,7 +16,7 @@ from exchange_push.market.markprice import EveryMarkPriceFeed, MarkPriceFeed
 from exchange_push.market.ticker import EveryTickerFeed, TickerFeed
 from exchange_push.market.trades import TradesFeed
 from exchange_push.pubsub.channel import ChannelKind, Owner, SlowPolicy
-from exchange_push.pubsub.session import Dialect
+from exchange_push.pubsub.terms import Dialect
 from exchange_push.wire.dialects.plain import PLAIN, PLAIN_MSGPACK
 
 _SYMBOL, _EVERY, _USER, _NOBODY = Owner.SYMBOL, Owner.EVERY, Owner.USER, Owner.NOBODY

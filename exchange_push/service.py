@@ -12,9 +12,9 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.url import URL
 
 from exchange_push import catalog
+from exchange_push.beside import demo_beside
 from exchange_push.config import Config
 from exchange_push.counters import (
     client_counters,
@@ -25,16 +25,14 @@ from exchange_push.counters import (
     market_counters,
     poll_counters,
 )
-from exchange_push.demo.exchange import demo_service
-from exchange_push.demo.sender import Faults
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.front import Front, one_spelling
 from exchange_push.edge.pages import public_site
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, client_ids
 from exchange_push.errors import CloseCode, ConfigError
 from exchange_push.intake.desk import Desk
-from exchange_push.intake.feed_port import HostPort, Sources, parse_feed, parse_rerequest
-from exchange_push.intake.gate import Gate, is_loopback
+from exchange_push.intake.feed_port import Sources, parse_feed, parse_rerequest
+from exchange_push.intake.gate import Gate
 from exchange_push.intake.http import Api, head_error
 from exchange_push.intake.line import PushLines
 from exchange_push.intake.poll import BookPoll
@@ -53,7 +51,8 @@ from exchange_push.pubsub.hub import Hub
 from exchange_push.pubsub.liveness import Liveness
 from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication
-from exchange_push.pubsub.session import Session, Terms
+from exchange_push.pubsub.session import Session
+from exchange_push.pubsub.terms import Terms
 from exchange_push.wire.events import DecodedEvents
 
 log = Logger()
@@ -162,7 +161,8 @@ class ExchangePush(MultiService):
         self._let_clients_in()
         self._count()
         if demo:
-            self._add_demo()
+            assert self.asker is not None  # the demo always has one
+            demo_beside(config, reactor, self.asker).setServiceParent(self)
 
     def _take_pushes(self) -> None:
         config, reactor = self.config, self._reactor
@@ -215,32 +215,6 @@ class ExchangePush(MultiService):
         client_counters(self.metrics, self.hub, self.clients, self.front, self.auth)
         intake_counters(self.metrics, self.desk, self.gate, self.api, self.lines, self.pushes)
         self.metrics.add("tick_faults", "Ticks that failed inside", "counter", lambda: self.ticks.faults)
-
-    def _add_demo(self) -> None:
-        config = self.config
-        feeds = [parse_feed(address) for address in config.feed.listen]
-        auth = URL.fromText(config.auth.url)
-        if not is_loopback(auth.host):
-            raise ConfigError(f"auth.url: {config.auth.url}, expected a loopback address with --demo")
-        asker = self.asker
-        assert asker is not None  # the demo always has one
-        rerequest = parse_rerequest(config.feed.rerequest) if config.feed.rerequest else HostPort("localhost", 0)
-        if not is_loopback(rerequest.host):
-            raise ConfigError(f"feed.rerequest: {rerequest}, expected a loopback address with --demo")
-        demo = config.demo
-        exchange = demo_service(
-            self._reactor,
-            feeds=[(_reachable(feed.multicast or feed.interface), feed.port) for feed in feeds],
-            public_url=f"ws://{_address('listen', config.listen[0])}{config.clients.path}",
-            api_url=f"http://{_address('api.listen', config.api.listen)}",
-            auth_port=auth.port or 80,
-            seed=demo.seed,
-            faults=Faults(demo.loss, demo.repeat, demo.reorder, demo.delay_ms),
-            key=config.feed_key,
-            rerequest_port=rerequest.port,
-            listening=lambda address: asker.to(HostPort(*address)),
-        )
-        exchange.setServiceParent(self)
 
     # -- what happens on the way
 
@@ -359,20 +333,6 @@ class ExchangePush(MultiService):
                 await service.stopService()  # nobody new from now on
         await self._farewell()
         await maybeDeferred(super().stopService)
-
-
-def _reachable(interface: str) -> str:
-    """An address by which this host reaches what listens on an interface."""
-    return "127.0.0.1" if interface in ("", "0.0.0.0") else interface
-
-
-def _address(key: str, endpoint: str) -> str:
-    """host:port of a plain TCP endpoint of ours."""
-    kind, port, *options = endpoint.split(":")
-    if kind != "tcp" or not port.isdecimal():
-        raise ConfigError(f"{key}: {endpoint}, expected tcp:PORT with --demo")
-    interfaces = [option.removeprefix("interface=") for option in options if option.startswith("interface=")]
-    return f"{_reachable(''.join(interfaces))}:{port}"
 
 
 def _asker(config: Config, demo: bool) -> Asker | None:

@@ -5,17 +5,14 @@ time: requests behind it wait, so that replies keep the order of the requests.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from enum import Enum, auto
-from typing import Protocol
 
 from exchange_push.errors import AuthError, AuthRefused, ClientCode, ClientError, CloseCode, Disconnect, quoted
-from exchange_push.pubsub.channel import UID, Channel, Owner, Registry, SlowPolicy, client_name
-from exchange_push.pubsub.hub import Hub
+from exchange_push.pubsub.channel import UID, Channel, Owner, SlowPolicy, client_name
 from exchange_push.pubsub.login import Login
 from exchange_push.pubsub.outbox import Outbox
-from exchange_push.pubsub.publication import Encoder, Frame, Number, Publication, View
+from exchange_push.pubsub.publication import Frame, Publication, View
 from exchange_push.pubsub.request import (
     Auth,
     List,
@@ -26,68 +23,12 @@ from exchange_push.pubsub.request import (
     Subscribe,
     Unsubscribe,
 )
+from exchange_push.pubsub.terms import Cancellable, ClientTransport, Dialect, Terms
 
 _BUDGET_WINDOW_MS = 60_000
 _ERROR_BUDGET = 20  # of codes 2 to 4 in a window; a client with a bug stays, one that floods does not
 _REFUSED_LOGINS = 3
 _BUDGETED = frozenset((ClientCode.MALFORMED, ClientCode.UNKNOWN_OP, ClientCode.INVALID_CHANNEL))
-
-
-class Dialect(Encoder, Protocol):
-    """A language that clients speak: their bytes to requests, our answers to frames."""
-
-    def decode(self, payload: bytes, binary: bool) -> Request:
-        """Never fails for what a client sent, but by Disconnect: what cannot be read is Refused."""
-        ...
-
-    def result(self, request_id: RequestId, result: object) -> Frame: ...
-
-    def subscribed(self, request_id: RequestId, numbers: Mapping[str, Number], recovered: bool | None) -> Frame:
-        """The reply to a subscription: where each numbered channel stands, by name.
-
-        `recovered`: whether a resume worked; None where none was asked for.
-        """
-        ...
-
-    def error(self, request_id: RequestId, error: ClientError) -> Frame: ...
-
-    def pong(self, request_id: RequestId, time_ms: int) -> Frame: ...
-
-    def message(self, message: str | bytes) -> Frame: ...
-
-
-class Cancellable(Protocol):
-    def cancel(self) -> None: ...
-
-
-class ClientTransport(Protocol):
-    """What a session needs of the client's socket."""
-
-    def wake(self) -> None:
-        """Something waits in the outbox; write it when this turn ends."""
-        ...
-
-    def close(self, code: CloseCode, reason: str) -> None:
-        """Write what waits, then close; abort a client that does not answer."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What all sessions share."""
-
-    registry: Registry
-    hub: Hub
-    look_up: Callable[[str, Callable[[Login | AuthError], None]], None]
-    """Ask who the bearer of a token is; the function given is called once, at once or later."""
-    now_ms: Callable[[], int]
-    call_later: Callable[[float, Callable[[], None]], Cancellable]
-    stale: Callable[[Channel, str], Publication | None] = lambda channel, name: None
-    """What a new listener must hear of a channel, by the name it knows, that is stale (Liveness.notice)."""
-    max_subscriptions: int = 256
-    requests_per_s: float = 20
-    requests_burst: int = 100
-    outbox_bytes: int = 1 << 20
 
 
 class _Budget:

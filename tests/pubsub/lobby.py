@@ -12,7 +12,8 @@ from exchange_push.pubsub.hub import Hub
 from exchange_push.pubsub.login import Login
 from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication
-from exchange_push.pubsub.session import Session, Terms
+from exchange_push.pubsub.session import Session
+from exchange_push.pubsub.terms import Terms
 from exchange_push.wire.dialects.plain import PLAIN
 
 DEPTH = ChannelKind("depth", Owner.SYMBOL, SlowPolicy.RESYNC, 100, checksum=True, of_book=True)
