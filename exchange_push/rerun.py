@@ -15,10 +15,10 @@ from typing import Final, NoReturn
 import msgspec
 
 from exchange_push import catalog
-from exchange_push.errors import WireError
+from exchange_push.errors import WireError, quoted
 from exchange_push.market.board import Board
 from exchange_push.market.feed import Product
-from exchange_push.pubsub.channel import Channel, ChannelKind, Owner, Registry, SlowPolicy, client_name
+from exchange_push.pubsub.channel import Registry, SlowPolicy, client_name
 from exchange_push.pubsub.publication import Publication, View
 from exchange_push.wire.dialects.plain import PLAIN
 from exchange_push.wire.frame import payload_of
@@ -30,8 +30,8 @@ _PIECE_BYTES: Final = 1 << 20
 class Rerun:
     """What a server computed and passed on, from its record."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self) -> None:
+        self._registry = Registry(())
         self._latest_ms = 0
         self._board: Board | None = None
 
@@ -41,6 +41,9 @@ class Rerun:
             if isinstance(item, Begin):
                 if item.version != VERSION:
                     raise WireError(f"record of version {item.version}, expected {VERSION}")
+                kinds = [*catalog.COMPUTED, *catalog.PUSHED]
+                kinds += catalog.configured(tuple(item.public), tuple(item.private))
+                self._registry = Registry(kinds, prefix="")
                 self._board = self._new_board(item)
             elif self._board is None:
                 raise WireError("no begin, expected an intake record")
@@ -71,9 +74,8 @@ class Rerun:
 
     def _pushed(self, item: Pushed) -> Publication:
         channel = self._registry.for_push(item.channel)
-        if channel is None:  # of a type that the operator configured
-            owner, _, kind = item.channel.rpartition("@")
-            channel = Channel(ChannelKind(kind, Owner.USER if owner else Owner.NOBODY, SlowPolicy.QUEUE), owner)
+        if channel is None:
+            raise WireError(f"push to {quoted(item.channel)}, which is no channel")
         message = item.text if item.text is not None else item.binary
         data = None if item.json is None else msgspec.Raw(item.json.encode())
         return Publication(channel, data, message=message, slow=SlowPolicy.QUEUE)
@@ -102,9 +104,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--channel", action="append", default=[], metavar="NAME", help="only this one; may repeat")
     options = parser.parse_args(argv)
-    registry = Registry([*catalog.COMPUTED, *catalog.PUSHED], aliases=catalog.ALIASES)
     try:
-        for line in lines(Rerun(registry).publications(decode(_pieces(options.file))), frozenset(options.channel)):
+        for line in lines(Rerun().publications(decode(_pieces(options.file))), frozenset(options.channel)):
             sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
     except (WireError, OSError) as error:

@@ -54,6 +54,7 @@ from exchange_push.pubsub.publication import Publication
 from exchange_push.pubsub.session import Session
 from exchange_push.pubsub.terms import Terms
 from exchange_push.wire.events import DecodedEvents
+from exchange_push.wire.record import VERSION, Begin
 
 log = Logger()
 
@@ -92,13 +93,14 @@ class ExchangePush(MultiService):
         self._publish: Callable[[Publication], tuple[int, int]] = self.hub.publish
         self._recorder: Recorder | None = None
         if config.record is not None:
-            self._record(
-                Recorder(
-                    config.record,
-                    close_grace_ms=config.market.close_grace_ms,
-                    products={name: asdict(product) for name, product in products.items()},
-                )
+            begin = Begin(
+                VERSION,
+                config.market.close_grace_ms,
+                {name: asdict(product) for name, product in products.items()},
+                list(config.channels.public),
+                list(config.channels.private),
             )
+            self._record(Recorder(config.record, begin))
         self.auth = AuthService(
             reactor,
             config.auth.url,

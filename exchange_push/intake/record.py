@@ -4,7 +4,8 @@ It is for finding out afterwards; a record that cannot be written ends with one 
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import BinaryIO, Final, TypeAlias
 
 import msgspec
@@ -14,7 +15,7 @@ from twisted.logger import Logger
 from exchange_push.errors import ConfigError
 from exchange_push.market.events import Gap, MarketEvent, Restart
 from exchange_push.pubsub.publication import Publication
-from exchange_push.wire.record import VERSION, Begin, Item, Pushed, Ticked, applied, encode
+from exchange_push.wire.record import Begin, Item, Pushed, Ticked, applied, encode
 
 _SYNC_TICKS: Final = 20  # a second's worth may be lost with the process
 
@@ -27,9 +28,9 @@ class Recorder(Service):
     name = "record"
     log = Logger()
 
-    def __init__(self, path: str, *, close_grace_ms: int, products: Mapping[str, dict[str, object]]) -> None:
+    def __init__(self, path: str, begin: Begin) -> None:
         self._path = path
-        self._begin = Begin(VERSION, close_grace_ms, dict(products))
+        self._begin = begin
         self._file: BinaryIO | None = None
         self._ticks = 0
         self.items = 0
@@ -50,9 +51,8 @@ class Recorder(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        self._flush()
+        self._close()
 
     def apply(self, apply: Callable[[Iterable[Event], int], None]) -> Callable[[Iterable[Event], int], None]:
         """Like `apply`, recorded. An event is taken to be applied as soon as it is looked at, whatever it led to."""
@@ -110,12 +110,14 @@ class Recorder(Service):
 
     def _give_up(self, error: OSError) -> None:
         self.log.error("the intake record ends: {path}: {error}", path=self._path, error=error)
+        self._close()
+
+    def _close(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            try:
+            # It closes whatever this raises; why what is left cannot be written is in the log.
+            with suppress(OSError):
                 file.close()
-            except OSError:
-                self.log.debug("what was not written is lost")
 
 
 def _looked_at(events: Iterable[Event], seen: list[Event]) -> Iterator[Event]:

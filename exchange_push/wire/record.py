@@ -24,6 +24,10 @@ class Begin(msgspec.Struct, array_like=True, tag="begin", frozen=True):
     close_grace_ms: int
     products: dict[str, dict[str, object]]
     """By symbol, the fields of market/feed.py's Product."""
+    public: list[str]
+    """Channel types that the operator added;"""
+    private: list[str]
+    """of them, those of users."""
 
 
 class RestartItem(msgspec.Struct, array_like=True, tag="restart", frozen=True):

@@ -9,11 +9,9 @@ import pytest
 import pytest_twisted
 from twisted.internet.utils import getProcessOutputAndValue
 
-from exchange_push import catalog
 from exchange_push.errors import ConfigError, WireError
 from exchange_push.intake.record import Recorder
 from exchange_push.market.events import Gap, Restart, Trade
-from exchange_push.pubsub.channel import Registry
 from exchange_push.rerun import Rerun, lines
 from exchange_push.wire.record import Applied, Begin, Item, Pushed, Ticked, applied, decode, encode, events_of
 from tests.end_to_end.conftest import Start
@@ -27,8 +25,7 @@ _KINDS = ("depth", "depth5", "trades", "ticker", "kline_1m", "kline_1s", "bookti
 def rerun(items: list[Item]) -> dict[str, list[bytes]]:
     """The messages of each channel."""
     found: dict[str, list[bytes]] = {}
-    registry = Registry([*catalog.COMPUTED, *catalog.PUSHED])
-    for line in lines(Rerun(registry).publications(items), frozenset()):
+    for line in lines(Rerun().publications(items), frozenset()):
         channel, _, message = line.rstrip(b"\n").partition(b"\t")
         found.setdefault(channel.decode(), []).append(message)
     return found
@@ -76,8 +73,11 @@ def _last(publication: Any) -> int | None:
     return None if publication is None else publication.data.last
 
 
+BEGIN = Begin(1, 250, {}, [], [])
 ITEMS: list[Item] = [
-    Begin(1, 250, {"BTCUSDT": {"funding_hours": 4, "basis_samples": 30, "perpetual": True}}),
+    Begin(
+        1, 250, {"BTCUSDT": {"funding_hours": 4, "basis_samples": 30, "perpetual": True}}, ["announcement"], ["notice"]
+    ),
     applied(5, [Restart(7), Trade("BTCUSDT", 1, "10", "2", "buy", 1_700_000_000_000), Gap(3)]),
     Ticked(50, 1_800_000_000_000),
     Pushed("1001@balance", text="hello"),
@@ -112,7 +112,7 @@ def test_a_record_without_begin_or_of_another_version_cannot_be_repeated() -> No
     with pytest.raises(WireError, match="no begin"):
         rerun(ITEMS[1:])
     with pytest.raises(WireError, match="version 2"):
-        rerun([Begin(2, 250, {})])
+        rerun([Begin(2, 250, {}, [], [])])
 
 
 def test_each_start_of_a_server_begins_anew_in_the_same_file() -> None:
@@ -123,9 +123,35 @@ def test_each_start_of_a_server_begins_anew_in_the_same_file() -> None:
 
 
 def test_a_file_that_cannot_be_written_ends_the_start(tmp_path: Path) -> None:
-    recorder = Recorder(str(tmp_path / "no folder" / "x"), close_grace_ms=250, products={})
+    recorder = Recorder(str(tmp_path / "no folder" / "x"), BEGIN)
     with pytest.raises(ConfigError, match="no folder"):
         recorder.startService()
+
+
+@pytest.mark.parametrize("ticks", [1, 100])
+def test_a_disk_that_is_full_ends_the_record_and_not_the_server(ticks: int) -> None:
+    recorder = Recorder("/dev/full", BEGIN)
+    recorder.startService()
+    for now_ms in range(ticks):
+        recorder.ticked(now_ms, now_ms)
+    items = recorder.items
+    recorder.stopService()
+    recorder.ticked(ticks, ticks)
+
+    assert items < 22  # begin and a second's ticks, of which none arrived
+    assert recorder.items == items
+
+
+def test_channels_that_the_operator_added_are_named_as_their_clients_knew_them() -> None:
+    pushes: list[Item] = [Pushed(name, json="1") for name in ("A@announcement", "*@announcement", "7@notice")]
+
+    assert rerun(ITEMS[:1] + pushes) == {
+        "A@announcement": [b'{"event":"A@announcement","data":1}'],
+        "*@announcement": [b'{"event":"*@announcement","data":1}'],
+        "7@notice": [b'{"event":"@notice","data":1}'],
+    }
+    with pytest.raises(WireError, match="no channel"):
+        rerun([BEGIN, Pushed("A@announcement", json="1")])
 
 
 def test_the_command_prints_the_lines_of_a_channel(tmp_path: Path) -> None:
