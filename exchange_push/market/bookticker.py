@@ -2,9 +2,8 @@
 
 import msgspec
 
-from exchange_push.market.feed import Market, Markets, Tick
-from exchange_push.pubsub.channel import Channel, ChannelKind
-from exchange_push.pubsub.publication import Publication
+from exchange_push.market.book import Book
+from exchange_push.market.top import TopFeed
 
 
 class BookTickerData(msgspec.Struct, frozen=True, rename="camel"):
@@ -18,47 +17,11 @@ class BookTickerData(msgspec.Struct, frozen=True, rename="camel"):
     time: int
 
 
-class BookTickerFeed:
-    """Silent while the book is out of sync."""
+class BookTickerFeed(TopFeed[BookTickerData]):
+    """The best bid and ask."""
 
-    def __init__(self, kind: ChannelKind, markets: Markets) -> None:
-        self._kind = kind
-        self._markets = markets
-        self._changed: dict[Market, None] = {}
-        self._last: dict[Market, tuple[int, BookTickerData]] = {}  # with the losses of the book then
-        self._states: dict[Market, Publication] = {}
-
-    def flush(self, tick: Tick, due: bool) -> list[Publication]:
-        self._changed.update(tick.booked)
-        publications: list[Publication] = []
-        if due:
-            for market in self._changed:
-                if self._update(market) and self._markets.wanted(Channel(self._kind, market.symbol)):
-                    publications.append(self._state(market))
-            self._changed = {}
-        return publications
-
-    def state(self, owner: str) -> Publication | None:
-        market = self._markets.by_symbol.get(owner)
-        if market is None or market.book is None or market not in self._last:
-            return None
-        return self._state(market) if self._last[market][0] == market.book.losses else None
-
-    def _update(self, market: Market) -> bool:
-        book = market.book
-        if book is None or not book.in_sync:
-            self._last.pop(market, None)
-            return False
+    def _look(self, book: Book, last: BookTickerData | None) -> BookTickerData | None:
         quote = book.quote()
-        losses, last = self._last.get(market, (None, None))
-        if last is not None and losses == book.losses and quote == (last.bid, last.bid_qty, last.ask, last.ask_qty):
-            return False
-        self._last[market] = (book.losses, BookTickerData(*quote, book.id, book.time))
-        self._states.pop(market, None)
-        return True
-
-    def _state(self, market: Market) -> Publication:
-        state = self._states.get(market)
-        if state is None:
-            state = self._states[market] = Publication(Channel(self._kind, market.symbol), self._last[market][1])
-        return state
+        if last is not None and quote == (last.bid, last.bid_qty, last.ask, last.ask_qty):
+            return None
+        return BookTickerData(*quote, book.id, book.time)

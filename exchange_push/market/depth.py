@@ -8,6 +8,7 @@ import msgspec
 from exchange_push.market.book import Book, Side, checksum
 from exchange_push.market.events import Level
 from exchange_push.market.feed import Market, Markets, Tick
+from exchange_push.market.top import TopFeed
 from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.publication import Publication
 
@@ -106,48 +107,15 @@ def _checksum(bids: Side, asks: Side) -> int:
     return checksum(bids.published(_CHECKSUM_LEVELS), asks.published(_CHECKSUM_LEVELS))
 
 
-class BestLevelsFeed:
-    """The best `levels` of each side, published when they changed; nothing while the book is out of sync."""
+class BestLevelsFeed(TopFeed[BestLevelsData]):
+    """The best `levels` of each side."""
 
     def __init__(self, kind: ChannelKind, markets: Markets, *, levels: int) -> None:
-        self._kind = kind
-        self._markets = markets
+        super().__init__(kind, markets)
         self._levels = levels
-        self._changed: dict[Market, None] = {}
-        self._last: dict[Market, tuple[int, BestLevelsData]] = {}  # with the losses of the book then
-        self._states: dict[Market, Publication] = {}
 
-    def flush(self, tick: Tick, due: bool) -> list[Publication]:
-        self._changed.update(tick.booked)
-        publications: list[Publication] = []
-        if due:
-            for market in self._changed:
-                if self._update(market) and self._markets.wanted(Channel(self._kind, market.symbol)):
-                    publications.append(self._state(market))
-            self._changed = {}
-        return publications
-
-    def state(self, owner: str) -> Publication | None:
-        market = self._markets.by_symbol.get(owner)
-        if market is None or market.book is None or market not in self._last:
-            return None
-        return self._state(market) if self._last[market][0] == market.book.losses else None
-
-    def _update(self, market: Market) -> bool:
-        book = market.book
-        if book is None or not book.in_sync:
-            self._last.pop(market, None)
-            return False
-        losses, last = self._last.get(market, (None, None))
+    def _look(self, book: Book, last: BestLevelsData | None) -> BestLevelsData | None:
         bids, asks = book.bids.best(self._levels), book.asks.best(self._levels)
-        if last is not None and losses == book.losses and last.bids == bids and last.asks == asks:
-            return False
-        self._last[market] = (book.losses, BestLevelsData(bids, asks, book.id, book.epoch, book.time))
-        self._states.pop(market, None)
-        return True
-
-    def _state(self, market: Market) -> Publication:
-        state = self._states.get(market)
-        if state is None:
-            state = self._states[market] = Publication(Channel(self._kind, market.symbol), self._last[market][1])
-        return state
+        if last is not None and last.bids == bids and last.asks == asks:
+            return None
+        return BestLevelsData(bids, asks, book.id, book.epoch, book.time)

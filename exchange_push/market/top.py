@@ -1,0 +1,61 @@
+"""What is published of a book's top, whole, when it changed: the part that best levels and best bid and ask share."""
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from exchange_push.market.book import Book
+from exchange_push.market.feed import Market, Markets, Tick
+from exchange_push.pubsub.channel import Channel, ChannelKind
+from exchange_push.pubsub.publication import Publication
+
+D = TypeVar("D")
+
+
+class TopFeed(ABC, Generic[D]):
+    """Silent while the book is out of sync; the first look at a book that is in sync again counts as a change."""
+
+    def __init__(self, kind: ChannelKind, markets: Markets) -> None:
+        self._kind = kind
+        self._markets = markets
+        self._changed: dict[Market, None] = {}
+        self._last: dict[Market, tuple[int, D]] = {}  # with the losses of the book then
+        self._states: dict[Market, Publication] = {}
+
+    @abstractmethod
+    def _look(self, book: Book, last: D | None) -> D | None:
+        """The top of the book; None where it is as it was at the `last` look."""
+
+    def flush(self, tick: Tick, due: bool) -> list[Publication]:
+        self._changed.update(tick.booked)
+        publications: list[Publication] = []
+        if due:
+            for market in self._changed:
+                if self._update(market) and self._markets.wanted(Channel(self._kind, market.symbol)):
+                    publications.append(self._state(market))
+            self._changed = {}
+        return publications
+
+    def state(self, owner: str) -> Publication | None:
+        market = self._markets.by_symbol.get(owner)
+        if market is None or market.book is None or market not in self._last:
+            return None
+        return self._state(market) if self._last[market][0] == market.book.losses else None
+
+    def _update(self, market: Market) -> bool:
+        book = market.book
+        if book is None or not book.in_sync:
+            self._last.pop(market, None)
+            return False
+        losses, last = self._last.get(market, (None, None))
+        data = self._look(book, last if losses == book.losses else None)
+        if data is None:
+            return False
+        self._last[market] = (book.losses, data)
+        self._states.pop(market, None)
+        return True
+
+    def _state(self, market: Market) -> Publication:
+        state = self._states.get(market)
+        if state is None:
+            state = self._states[market] = Publication(Channel(self._kind, market.symbol), self._last[market][1])
+        return state
