@@ -1,7 +1,7 @@
 """A second's trades added up: what klines and tickers are made of.
 
-Trades are numbered by arrival (`no`), which is the order of their ids for as long as the engine does not restart them;
-first and last of a bar go by it, wherever in time the trades lie.
+First and last of a bar go by the trades' ids, wherever in time the trades lie. An engine may begin the ids of a symbol
+anew: how often it did is the `run` that an id belongs to, and a later run is newer than all ids of one before.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from exchange_push.market.events import Trade
 from exchange_push.market.exact import ZERO
 
 
-class Bar(msgspec.Struct, gc=False):
+class Bar(msgspec.Struct, array_like=True, gc=False):
     """At least one trade; of one second, or of a longer stretch where bars were added up."""
 
     second: int
@@ -34,16 +34,16 @@ class Bar(msgspec.Struct, gc=False):
     count: int
     first_id: int
     last_id: int
-    first_no: int
-    last_no: int
+    first_run: int
+    last_run: int
 
     def add(self, other: "Bar") -> None:
         """Take in the trades of another bar, none of them ours already."""
-        if other.first_no < self.first_no:
-            self.open, self.first_id, self.first_no = other.open, other.first_id, other.first_no
-        if other.last_no > self.last_no:
+        if other.first_id < self.first_id if other.first_run == self.first_run else other.first_run < self.first_run:
+            self.open, self.first_id, self.first_run = other.open, other.first_id, other.first_run
+        if other.last_id > self.last_id if other.last_run == self.last_run else other.last_run > self.last_run:
             self.close, self.close_qty = other.close, other.close_qty
-            self.last_id, self.last_no = other.last_id, other.last_no
+            self.last_id, self.last_run = other.last_id, other.last_run
         if other.high_price > self.high_price:
             self.high, self.high_price = other.high, other.high_price
         if other.low_price < self.low_price:
@@ -55,25 +55,36 @@ class Bar(msgspec.Struct, gc=False):
         self.count += other.count
 
 
-def fold(trades: Iterable[Trade], bars: dict[int, Bar], no: int) -> int:
-    """Add trades, in order of arrival, to the bars of their seconds; the first is number `no` + 1.
+def fold(trades: Iterable[Trade], bars: dict[int, Bar], run: int) -> None:
+    """Add trades, in order of their ids and with higher ones than the bars hold, to the bars of their seconds.
 
-    Returns the number of the last. Call within EXACT.
+    Call within EXACT.
     """
-    for second, run in groupby(trades, _second):
+    for second, batch in groupby(trades, _second):
+        together = list(batch)
         bar = bars.get(second)
-        batch = list(run)
         if bar is None:
-            bar = bars[second] = _begin(second, batch[0], no + 1)
-        no = _take(bar, batch, no)
-    return no
+            bar = bars[second] = _begin(second, together[0], run)
+        bar.last_run = run
+        _take(bar, together)
+
+
+def fold_any(trades: Iterable[Trade], bars: dict[int, Bar], run: int) -> None:
+    """The same for trades whose ids are in no order. Call within EXACT."""
+    ordered: dict[int, Bar] = {}
+    for second, batch in groupby(sorted(trades, key=lambda trade: (trade.time // 1_000, trade.id)), _second):
+        fold(batch, ordered, run)
+        if second in bars:
+            bars[second].add(ordered[second])
+        else:
+            bars[second] = ordered[second]
 
 
 def _second(trade: Trade) -> int:
     return trade.time // 1_000
 
 
-def _begin(second: int, trade: Trade, no: int) -> Bar:
+def _begin(second: int, trade: Trade, run: int) -> Bar:
     text, qty = trade.price, trade.qty
     price = Decimal(text)
     return Bar(
@@ -92,12 +103,12 @@ def _begin(second: int, trade: Trade, no: int) -> Bar:
         0,
         trade.id,
         trade.id,
-        no,
-        no,
+        run,
+        run,
     )
 
 
-def _take(bar: Bar, trades: list[Trade], no: int) -> int:
+def _take(bar: Bar, trades: list[Trade]) -> None:
     # The one loop that runs once per trade: what it touches is local, and a sweep's equal prices are parsed once.
     text = ""
     price = ZERO
@@ -125,5 +136,3 @@ def _take(bar: Bar, trades: list[Trade], no: int) -> int:
     last = trades[-1]
     bar.close, bar.close_qty, bar.last_id = last.price, last.qty, last.id
     bar.count += len(trades)
-    bar.last_no = no + len(trades)
-    return bar.last_no

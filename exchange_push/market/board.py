@@ -9,9 +9,12 @@ from decimal import localcontext
 from types import MappingProxyType
 from typing import Final
 
-from exchange_push.market.bars import fold
+import msgspec
+
+from exchange_push.market.bars import Bar, fold, fold_any
 from exchange_push.market.book import Book
-from exchange_push.market.clock import LATE_MS, LEAP_MS, PATIENCE_MS, MarketClock, Recorded
+from exchange_push.market.changes import Changes, Late
+from exchange_push.market.clock import LATE_MS, LEAP_MS, PATIENCE_MS, MarketClock
 from exchange_push.market.events import (
     BookSnapshot,
     DepthChange,
@@ -22,8 +25,10 @@ from exchange_push.market.events import (
     Trade,
 )
 from exchange_push.market.exact import EXACT
-from exchange_push.market.feed import Feed, FeedFactory, Market, Markets, Product, Tick
+from exchange_push.market.feed import Feed, FeedFactory, Lasting, Market, Markets, Past, Product, Tick
+from exchange_push.market.kept import Kept, State
 from exchange_push.market.latency import Latency
+from exchange_push.market.recorded import Recorded, Stretch, Verdict
 from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.publication import Publication
 
@@ -39,7 +44,8 @@ class Board:
     """Computes the channels of `kinds`; `wanted` tells whether anyone listens, so that a payload is worth building.
 
     `now_ms` is the monotonic clock everywhere; market time comes from the events. `latest_ms` tells the latest time
-    (since the epoch) that an event can have; it is asked only about one that has no other witness.
+    (since the epoch) that an event can have; it is asked only about one that has no other witness. With a `past` there
+    is a store: it is given `changes`, and `restore` gives back what it kept.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class Board:
         products: Mapping[str, Product] = _NO_PRODUCTS,
         close_grace_ms: int = 250,
         latest_ms: Callable[[], int] = lambda: _FOR_EVER,
+        past: Past | None = None,
     ) -> None:
         self.trades = 0
         """Taken, late ones too."""
@@ -57,7 +64,9 @@ class Board:
         self.late_trades = 0
         """Of a second that had ended by the tick before."""
         self.late_trades_dropped = 0
-        """Later than LATE_MS: some candle that they belong to stays without them."""
+        """Later than LATE_MS, without a store: some candle that they belong to stays without them."""
+        self.repaired_trades = 0
+        """Lost once, and taken after all."""
         self.restarted_ids = 0
         """How often an engine began a symbol's trade ids anew."""
         self.disbelieved = 0
@@ -69,7 +78,7 @@ class Board:
         self._latest_ms = latest_ms
         self._clock = MarketClock(close_grace_ms)
         self._recorded = Recorded()
-        self._markets = Markets(wanted, products, self._recorded)
+        self._markets = Markets(wanted, products, self._recorded, past)
         self._feeds: dict[ChannelKind, Feed] = {kind: make(kind, self._markets) for kind, make in kinds.items()}
         self.latency = Latency(kinds, TICK_MS)
         self._now_ms = 0  # of the events being applied
@@ -79,7 +88,9 @@ class Board:
         self._open_bars: dict[Market, None] = {}
         self._booked: dict[Market, None] = {}
         self._unsure: dict[Market, None] = {}
-        self._gaps: list[tuple[int, int]] = []
+        self._gaps: list[Stretch] = []
+        self._told: dict[Market, Stretch] = {}
+        self._touched: dict[Market, None] = {}  # since the last changes
         self._doubted: MarketEvent | None = None  # far ahead of all others, and not borne out yet
         self._doubted_ms = 0
         self._behind_ms = 0  # since when new trades came that lie far behind
@@ -150,7 +161,7 @@ class Board:
         publications: list[Publication] = []
         if self._recorded.begin is None:
             return publications
-        doubted = self._doubted
+        doubted = None if self._clock.standing else self._doubted
         if doubted and now_ms - self._doubted_ms >= self._grace_ms and doubted.time <= self._latest_ms():
             self._settle(now_ms)  # nothing speaks against it
         with localcontext(EXACT):
@@ -205,14 +216,13 @@ class Board:
         """Take in an event whose time is in order."""
         market = self._markets.by_symbol.get(event.symbol) or self._markets.open(event.symbol)
         if isinstance(event, Trade):
-            if event.id <= market.mark_id:
-                if event.time <= market.mark_time:
-                    self.duplicate_trades += 1
-                    return
-                self.restarted_ids += 1
-            market.mark_id = event.id
-            if event.time > market.mark_time:
-                market.mark_time = event.time
+            taken = market.taken
+            if event.id > taken.mark_id and taken.met == self._recorded.count:  # as nearly all are
+                taken.mark_id = event.id
+                if event.time > taken.mark_time:
+                    taken.mark_time = event.time
+            elif not self._is_new(market, event):
+                return
             if not market.trades:
                 self._traded[market] = None
                 self.latency.take_trade(event, self._now_ms)
@@ -230,6 +240,27 @@ class Board:
                 market.sources[event.source] = event
         elif market.funding is None or event.time >= market.funding.time:
             market.funding = event
+
+    def _is_new(self, market: Market, trade: Trade) -> bool:
+        """Whether a trade is to be taken whose id, or a gap before it, says something."""
+        taken, recorded = market.taken, self._recorded
+        holes, unmet = taken.holes, recorded.unmet(taken.met)
+        verdict = taken.judge(trade, recorded)
+        if verdict is Verdict.REPEATED:
+            self.duplicate_trades += 1
+            return False
+        if verdict is Verdict.RESTART:
+            self.restarted_ids += 1
+            market.cuts.append(len(market.trades))
+        elif verdict is Verdict.REPAIR:
+            self.repaired_trades += 1
+            market.unordered = True
+            unmet = [stretch for hole in holes if hole.first <= trade.id <= hole.last for stretch in hole.lost]
+        if unmet:
+            start, end = unmet[0][0], unmet[-1][1]
+            before = self._told.get(market, (start, end))
+            self._told[market] = min(start, before[0]), max(end, before[1])
+        return True
 
     # -- what an event's time says
 
@@ -281,7 +312,7 @@ class Board:
     def _look_back(self, trade: Trade, now_ms: int) -> None:
         """Set market time back to a new trade: in a new session at once, else if only such ones came for a while."""
         market = self._markets.by_symbol.get(trade.symbol)
-        if market is not None and trade.id <= market.mark_id:
+        if market is not None and trade.id <= market.taken.mark_id:
             return
         clock = self._clock
         if clock.heard != self._heard_before:
@@ -295,14 +326,16 @@ class Board:
         """Begin market time anew. Books, ids and trades not yet published are not touched by it."""
         self.set_backs += 1
         for market in self._traded:
-            market.no += len(market.trades)
             self.trades += len(market.trades)
             self._traded_before.setdefault(market, []).extend(market.trades)
-            market.trades = []
+            market.trades, market.cuts, market.unordered = [], [], False
+            self._touched[market] = None
+        if self._markets.changes is not None:
+            self._markets.changes.void(time)
         for market in self._markets.by_symbol.values():
             market.bar = market.last_price = market.funding = None
             market.sources = {}
-        self._traded, self._open_bars, self._gaps = {}, {}, []
+        self._traded, self._open_bars, self._gaps, self._told = {}, {}, [], {}
         self._clock.start_over()
         self._recorded.start_over(time)
         self._second = time // 1_000
@@ -327,9 +360,12 @@ class Board:
             booked=self._booked,
             leaps=self._clock.leaps,
             gaps=self._gaps,
+            told=self._told,
             anew=self._anew,
         )
-        self._traded_before, self._booked, self._clock.leaps, self._gaps = {}, {}, [], []
+        if self._markets.changes is not None:
+            self._markets.changes.leaps += self._clock.leaps
+        self._traded_before, self._booked, self._clock.leaps, self._gaps, self._told = {}, {}, [], [], {}
         self._anew = False
         second = tick.time // 1_000
         if second > self._second:
@@ -350,21 +386,77 @@ class Board:
         bars = {} if bar is None else {bar.second: bar}
         if market.trades:
             self.trades += len(market.trades)
-            market.no = fold(market.trades, bars, market.no)
-            market.trades = []
+            self._fold(market, bars)
         market.bar = bars.pop(second, None)
+        changes = self._markets.changes
         for ended in sorted(bars):
             bar = bars[ended]
             if ended >= self._second:
                 tick.closed.append((market, bar))
                 market.last_price = bar.close
+                if changes is not None:
+                    changes.seconds[market.symbol, ended] = bar
             else:
                 tick.late.append((market, bar))
                 self.late_trades += bar.count
-                if ended < self._second - _LATE_S:
+                if changes is not None:
+                    changes.late.append(Late(market.symbol, bar, self._second))
+                elif ended < self._second - _LATE_S:
                     self.late_trades_dropped += bar.count
         if market.bar is None:
             self._open_bars.pop(market, None)
         else:
             self._open_bars[market] = None
             market.last_price = market.bar.close
+
+    def _fold(self, market: Market, bars: dict[int, Bar]) -> None:
+        """Add the market's new trades to the bars of their seconds."""
+        trades, taken = market.trades, market.taken
+        self._touched[market] = None
+        run, begin = taken.run - len(market.cuts), 0
+        for cut in [*market.cuts, len(trades)]:
+            some = trades[begin:cut] if market.cuts else trades
+            if market.unordered:
+                fold_any(some, bars, run)
+            else:
+                fold(some, bars, run)
+            run, begin = run + 1, cut
+        market.trades, market.cuts, market.unordered = [], [], False
+
+    # -- what a store keeps
+
+    def changes(self) -> Changes | None:
+        """What is new since this was last asked for; None without a store. Call after `flush`, never before it."""
+        changes = self._markets.changes
+        if changes is None:
+            return None
+        self._markets.changes = Changes()
+        for market in self._touched:
+            changes.taken[market.symbol] = msgspec.structs.replace(market.taken)
+        self._touched = {}
+        for market in self._open_bars:
+            if market.bar is not None:
+                changes.seconds[market.symbol, market.bar.second] = msgspec.structs.replace(market.bar)
+        changes.state = State(self._clock.heard, self._clock.time, self._recorded.saved(), self._doubted)
+        return changes
+
+    def restore(self, kept: Kept) -> None:
+        """Go on where an earlier run stopped. Call before the first event."""
+        state = kept.state
+        self._clock.restore(state.heard, state.time)
+        self._recorded.restore(state.recorded)
+        self._doubted = state.doubted
+        self._second = kept.second
+        for symbol in kept.symbols:
+            market = self._markets.open(symbol.symbol)
+            market.taken = symbol.taken
+            newest = symbol.pieces[-1] if symbol.pieces else None
+            if newest is not None and newest.start == self._second:
+                market.bar = newest.bar
+                self._open_bars[market] = None
+            last = symbol.before if newest is None else newest.bar
+            market.last_price = None if last is None else last.close
+        with localcontext(EXACT):
+            for part in (*self._markets.all_shared(), *self._feeds.values()):
+                if isinstance(part, Lasting):
+                    part.restore(kept)

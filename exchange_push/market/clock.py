@@ -1,4 +1,4 @@
-"""Market time, and which of it was recorded.
+"""Market time.
 
 Market time is the highest event time of the feed. Once no event has brought a higher one for the grace, the monotonic
 clock carries it on, by that grace behind, until the next higher one: it never jumps on its own, and in a feed that is
@@ -18,16 +18,16 @@ as far ahead of market time, another one must bear witness: wrong by less, its t
 PATIENCE_MS = 10_000
 """For how long market time withstands a feed that lies a leap behind it."""
 
-_GAPS_KEPT = 1_000  # a monthly candle asks a month back; past this number the two oldest become one
-
 
 class MarketClock:
     """Market time in ms since the epoch; 0 before the first event. `now_ms` is always the monotonic clock."""
 
-    __slots__ = ("_grace_ms", "heard", "heard_ms", "leaps", "time")
+    __slots__ = ("_grace_ms", "heard", "heard_ms", "leaps", "standing", "time")
 
     def __init__(self, grace_ms: int) -> None:
         self._grace_ms = grace_ms
+        self.standing = False
+        """Whether it goes on where an earlier run stopped, and the feed was not heard since."""
         self.heard = 0
         """Highest event time."""
         self.heard_ms = 0
@@ -38,7 +38,7 @@ class MarketClock:
 
     def read(self, now_ms: int) -> int:
         """Market time at `now_ms`."""
-        if self.heard:
+        if self.heard and not self.standing:
             carried = self.heard + now_ms - self.heard_ms - self._grace_ms
             if carried > self.time:
                 self.time = carried
@@ -46,6 +46,9 @@ class MarketClock:
 
     def hear(self, time_ms: int, now_ms: int) -> None:
         """An event of this time came at `now_ms`."""
+        if self.standing:
+            self.standing = False
+            self.heard_ms = now_ms
         if time_ms <= self.heard:
             return
         before = self.read(now_ms)
@@ -59,50 +62,11 @@ class MarketClock:
     def start_over(self) -> None:
         """Forget the time: the next event sets it."""
         self.heard = self.heard_ms = self.time = 0
+        self.standing = False
         self.leaps = []
 
-
-class Recorded:
-    """Which market time was heard without loss."""
-
-    __slots__ = ("_gaps", "_open", "begin")
-
-    def __init__(self) -> None:
-        self.begin: int | None = None
-        """Time of the first event ever heard."""
-        self._gaps: list[tuple[int, int]] = []
-        self._open: int | None = None
-
-    def start_over(self, time_ms: int) -> None:
-        """Nothing before this time was recorded."""
-        self.begin = time_ms
-        self._gaps = []
-        self._open = None
-
-    @property
-    def losing(self) -> bool:
-        """Whether events are lost and it is not known yet up to when."""
-        return self._open is not None
-
-    def lose(self, time_ms: int) -> None:
-        """Events after `time_ms` are lost; `resume` will tell up to when."""
-        if self._open is None:
-            self._open = time_ms
-
-    def resume(self, time_ms: int) -> tuple[int, int] | None:
-        """The feed goes on at `time_ms`; the stretch (from, to) that was lost, if any was."""
-        if self._open is None:
-            return None
-        gap = (min(self._open, time_ms), max(self._open, time_ms))
-        self._open = None
-        self._gaps.append(gap)
-        if len(self._gaps) > _GAPS_KEPT:
-            (start, _), (_, end) = self._gaps[:2]
-            self._gaps[:2] = [(start, end)]
-        return gap
-
-    def complete(self, start: int, end: int) -> bool:
-        """Whether nothing is known to be missing in `[start, end)`."""
-        if self.begin is None or start < self.begin or (self._open is not None and end > self._open):
-            return False
-        return not any(first < end and start <= last for first, last in reversed(self._gaps))
+    def restore(self, heard: int, time: int) -> None:
+        """Go on where an earlier run stopped. Time stands until the feed is heard again: what is asked for again, or
+        still on its way, is not late."""
+        self.heard, self.time = heard, time
+        self.standing = True

@@ -6,12 +6,14 @@ be published. What several feeds are made of is shared through `Markets.shared`.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from exchange_push.market.bars import Bar
 from exchange_push.market.book import NO_QUOTE, Book, Quote
-from exchange_push.market.clock import Recorded
+from exchange_push.market.changes import Changes
 from exchange_push.market.events import Funding, IndexPrice, Trade
+from exchange_push.market.kept import Kept
+from exchange_push.market.recorded import Recorded, Stretch, Taken
 from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.publication import Publication
 
@@ -36,15 +38,15 @@ class Market:
     __slots__ = (
         "bar",
         "book",
+        "cuts",
         "funding",
         "last_price",
-        "mark_id",
-        "mark_time",
-        "no",
         "product",
         "sources",
         "symbol",
+        "taken",
         "trades",
+        "unordered",
     )
 
     def __init__(self, symbol: str, product: Product) -> None:
@@ -55,11 +57,11 @@ class Market:
         """Trades of the running second of market time, as of the last tick."""
         self.trades: list[Trade] = []
         """Taken since the last tick."""
-        self.no = 0
-        """How many trades were taken before these."""
-        self.mark_id = -1
-        self.mark_time = 0
-        """Highest of all trades taken; an id at or below the mark that is no later came before."""
+        self.cuts: list[int] = []
+        """Where among these the engine began the ids anew;"""
+        self.unordered = False
+        """whether some of their ids are out of order, since they fill a hole."""
+        self.taken = Taken()
         self.last_price: str | None = None
         self.sources: dict[str, IndexPrice] = {}
         self.funding: Funding | None = None
@@ -83,18 +85,36 @@ class Tick:
     """Markets whose book may have changed."""
     leaps: list[tuple[int, int]] = field(default_factory=list)
     """Jumps of market time (from, to) over more than 1,500 s."""
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    """Stretches of market time (from, to) in which events were lost."""
+    gaps: list[Stretch] = field(default_factory=list)
+    """In which events were lost."""
+    told: dict[Market, Stretch] = field(default_factory=dict)
+    """Markets of which it became known whether trades of such a time are missing, and that time."""
     anew: bool = False
     """Market time was set back: what was derived from the one before is void. `traded` may hold trades of before."""
 
 
-class Markets:
-    """All symbols, and who is listening: what a feed is built with."""
+class Past(Protocol):
+    """What a store gives back while the board runs."""
 
-    def __init__(self, wanted: Callable[[Channel], bool], products: Mapping[str, Product], recorded: Recorded) -> None:
+    def bars(self, interval: str, start: int, end: int) -> Mapping[str, list[Bar]] | None:
+        """By symbol the candles that start in `[start, end)`, in ms; None: not here yet, ask again on the next tick."""
+        ...
+
+
+class Markets:
+    """All symbols, and who is listening: what a feed is built with. `past` and `changes` are None without a store."""
+
+    def __init__(
+        self,
+        wanted: Callable[[Channel], bool],
+        products: Mapping[str, Product],
+        recorded: Recorded,
+        past: Past | None = None,
+    ) -> None:
         self.wanted = wanted
         self.recorded = recorded
+        self.past = past
+        self.changes = None if past is None else Changes()
         self.by_symbol: dict[str, Market] = {}
         self._products = products
         self._shared: dict[Callable[..., Any], object] = {}
@@ -110,6 +130,9 @@ class Markets:
             self._shared[make] = make(self)
         return cast(T, self._shared[make])
 
+    def all_shared(self) -> Iterable[object]:
+        return self._shared.values()
+
 
 class Feed(Protocol):
     """Computes the channels of one kind. `flush` and `state` are called within EXACT."""
@@ -123,6 +146,15 @@ class Feed(Protocol):
 
     def state(self, owner: str) -> Publication | None:
         """What a new subscriber gets; the same object until it changes."""
+        ...
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A feed, or what feeds share, that goes on where an earlier run stopped."""
+
+    def restore(self, kept: Kept) -> None:
+        """Called before the first tick; all markets are open. Call within EXACT."""
         ...
 
 

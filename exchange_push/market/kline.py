@@ -2,10 +2,12 @@
 
 A candle covers `[start, end)` of market time. Closed ones are held for corrections: those of the last minute, and the
 newest of every interval. A late trade that belongs to a held one corrects it, and the empty ones behind it that repeat
-its close; one that came later than that is left out of this interval's candles. A trade of before the first event makes
-the candle that it belongs to, if that would still be held.
+its close. One that came later than that corrects what a store has, which gives the candle back to be published again;
+without a store it is left out of this interval's candles. A trade of before the first event makes the candle that it
+belongs to, if that would still be held.
 """
 
+from collections.abc import Iterable
 from copy import copy
 
 import msgspec
@@ -15,6 +17,8 @@ from exchange_push.market.clock import LATE_MS, LONGEST_RUN
 from exchange_push.market.exact import plain
 from exchange_push.market.feed import Market, Markets, Tick
 from exchange_push.market.interval import INTERVALS
+from exchange_push.market.kept import Kept
+from exchange_push.market.recorded import Stretch
 from exchange_push.pubsub.channel import Channel, ChannelKind, SlowPolicy
 from exchange_push.pubsub.publication import Publication
 
@@ -45,18 +49,19 @@ class KlineData(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _Closed:
-    """The candles of one start, all symbols. `revs` holds those published more than once."""
+    """The candles of one start, all symbols. `revs` holds those published more than once, `partial` those that were
+    last published as incomplete."""
 
-    __slots__ = ("bars", "complete", "end", "published", "revs", "start")
+    __slots__ = ("bars", "end", "partial", "published", "revs", "start")
 
-    def __init__(self, start: int, end: int, bars: dict[Market, Bar], complete: bool, published: bool) -> None:
+    def __init__(self, start: int, end: int, bars: dict[Market, Bar], published: bool) -> None:
         self.start = start
         self.end = end
         self.bars = bars
-        self.complete = complete
         self.published = published
         """Whether it was when it ended. One that only late trades made was not."""
         self.revs: dict[Market, int] = {}
+        self.partial: set[Market] = set()
 
 
 class KlineFeed:
@@ -100,7 +105,9 @@ class KlineFeed:
             if market not in self._since and (market.bar is not None or market in self._bars):
                 self._since[market] = self._start
         for gap in tick.gaps:
-            self._take_gap(*gap, publications)
+            self._judge_again(self._since, gap, publications)
+        for market, stretch in tick.told.items():
+            self._judge_again((market,), stretch, publications)
         if due and self._changed:
             for market in self._changed:
                 if self._markets.wanted(Channel(self._kind, market.symbol)):
@@ -109,6 +116,47 @@ class KlineFeed:
                         publications.append(state)
             self._changed = {}
         return publications
+
+    def restore(self, kept: Kept) -> None:
+        self._begin(self._interval.start(kept.state.time))
+        self._gone = self._start - 1  # none that ended before is held
+        for symbol in kept.symbols:
+            market = self._markets.by_symbol[symbol.symbol]
+            bar, close = kept.running[symbol.symbol][self._interval.name]
+            if bar is not None:
+                self._bars[market] = bar
+            if close:
+                self._closes[market] = self._closes_before[market] = close
+            if bar is not None or close or market.bar is not None:
+                self._since[market] = min(self._interval.start(symbol.since), self._start)
+
+    def held(self, symbol: str) -> list[KlineData]:
+        """The candles of a symbol that are in memory, oldest first: closed ones, and the running one as of now."""
+        market = self._markets.by_symbol.get(symbol)
+        since = None if market is None else self._since.get(market)
+        if market is None or since is None:
+            return []
+        close = self._closes_before.get(market, "")
+        found = []
+        for closed in self._held.values():
+            bar = closed.bars.get(market)
+            if since <= closed.start:
+                rev = closed.revs.get(market, 0)
+                found.append(self._candle(market, closed.start, closed.end, bar, close, rev))
+            close = close if bar is None else bar.close
+        running = self._state(market)
+        assert running is not None
+        assert isinstance(running.data, KlineData)
+        return [*found, running.data]
+
+    def amend(self, symbol: str, start: int, bar: Bar, rev: int) -> Publication | None:
+        """A store corrected a candle: what is to be published of it, None where it was published as it was held."""
+        market = self._markets.by_symbol[symbol]
+        channel = Channel(self._kind, symbol)
+        if start >= self._start or start in self._held or not self._markets.wanted(channel):
+            return None
+        data = self._candle(market, start, self._interval.end(start), bar, "", rev)
+        return Publication(channel, data, slow=SlowPolicy.QUEUE)
 
     def state(self, owner: str) -> Publication | None:
         """The running candle as of the last tick."""
@@ -160,7 +208,7 @@ class KlineFeed:
             first_id=bar.first_id if bar else -1,
             last_id=bar.last_id if bar else -1,
             closed=rev is not None,
-            complete=self._markets.recorded.complete(start, end),
+            complete=self._markets.recorded.complete(start, end, market.taken),
             rev=rev or 0,
         )
 
@@ -187,11 +235,16 @@ class KlineFeed:
         self._touch_all()
 
     def _close(self, start: int, end: int, bars: dict[Market, Bar], publications: list[Publication]) -> None:
+        recorded, changes = self._markets.recorded, self._markets.changes
         for market in bars:
             self._since.setdefault(market, start)
-        complete = self._markets.recorded.complete(start, end)
-        self._held[start] = _Closed(start, end, bars, complete, published=True)
+        closed = self._held[start] = _Closed(start, end, bars, published=True)
         self._let_go(self._held_count)
+        if changes is not None and self._interval.length_ms > 1_000:  # the board tells of seconds
+            for market, own in bars.items():
+                changes.candles.append((self._interval.name, market.symbol, start, copy(own)))
+        if not recorded.complete(start, end):
+            closed.partial = {market for market in self._since if not recorded.complete(start, end, market.taken)}
         for market in self._since:
             if self._markets.wanted(Channel(self._kind, market.symbol)):
                 bar = bars.get(market)
@@ -237,8 +290,7 @@ class KlineFeed:
         earlier: dict[int, _Closed] = {}
         while start < first and len(earlier) + len(self._held) < self._held_count:
             end = self._interval.end(start)
-            complete = self._markets.recorded.complete(start, end)
-            earlier[start] = _Closed(start, end, {}, complete, published=False)
+            earlier[start] = _Closed(start, end, {}, published=False)
             start = end
         if start == first:
             self._held = {**earlier, **self._held}
@@ -277,16 +329,21 @@ class KlineFeed:
                 close = closed.bars[market].close
         return close
 
-    def _take_gap(self, lost_from: int, lost_to: int, publications: list[Publication]) -> None:
-        """Say of candles that were published as complete that they are not."""
+    def _judge_again(self, markets: Iterable[Market], stretch: Stretch, publications: list[Publication]) -> None:
+        """Say of candles of this time whether they are complete, where that was said otherwise."""
+        recorded = self._markets.recorded
         for closed in self._held.values():
-            if closed.complete and closed.start <= lost_to and lost_from < closed.end:
-                closed.complete = False
-                for market, since in self._since.items():
-                    if since <= closed.start:
+            if closed.start <= stretch[1] and stretch[0] < closed.end:
+                for market in markets:
+                    complete = recorded.complete(closed.start, closed.end, market.taken)
+                    since = self._since.get(market)
+                    if since is not None and since <= closed.start and complete is (market in closed.partial):
+                        (closed.partial.discard if complete else closed.partial.add)(market)
                         before = self._close_before(market, closed.start)
                         self._publish_again(market, closed, before, publications)
-        self._touch_all()
+        for market in markets:
+            if market in self._since:
+                self._touch(market)
 
 
 def _add(bars: dict[Market, Bar], market: Market, bar: Bar) -> None:

@@ -15,11 +15,15 @@ from exchange_push.market.bars import Bar
 from exchange_push.market.book import NO_QUOTE, Quote
 from exchange_push.market.exact import plain, ratio, rounded
 from exchange_push.market.feed import Market, Markets, Tick
-from exchange_push.market.window import Window
+from exchange_push.market.kept import Kept
+from exchange_push.market.window import MINUTE, Piece, Window
 from exchange_push.pubsub.channel import ALL, Channel, ChannelKind
 from exchange_push.pubsub.publication import Publication
 
 WINDOW_S: Final = 86_400
+_AHEAD_S: Final = 60  # what a window's old end will move into is read so long before
+_LOOK_S: Final = 10
+_TRIES: Final = 20  # then what a store gives back has other trades for good: the past was loaded, or a row is gone
 _AVERAGE_STEP = Decimal("0.00000001")
 _PERCENT_STEP = Decimal("0.001")
 _HUNDRED = Decimal(100)
@@ -52,11 +56,11 @@ class TickerData(msgspec.Struct, frozen=True, rename="camel"):
     complete: bool
 
 
-def _figures(symbol: str, window: Window, quote: Quote) -> TickerData | None:
+def _figures(symbol: str, window: Window, quote: Quote, complete: bool) -> TickerData | None:
     """The figures without their times; nothing where no trade was ever in the window."""
     if window.last is None:
         return None
-    _, last, last_qty, last_id = window.last
+    _, last_id, last, last_qty = window.last
     first = window.first()
     opened = last if first is None else first.open
     price, base = Decimal(last), Decimal(opened)
@@ -73,7 +77,7 @@ def _figures(symbol: str, window: Window, quote: Quote) -> TickerData | None:
         weighted_avg=(
             ratio(window.quote_volume, window.volume, _AVERAGE_STEP) if window.volume else rounded(price, _AVERAGE_STEP)
         ),
-        prev_close=None if window.left is None else window.left[1],
+        prev_close=None if window.left is None else window.left.price,
         volume=plain(window.volume),
         quote_volume=plain(window.quote_volume),
         count=window.count,
@@ -85,7 +89,7 @@ def _figures(symbol: str, window: Window, quote: Quote) -> TickerData | None:
         bid_qty=quote.bid_qty,
         ask=quote.ask,
         ask_qty=quote.ask_qty,
-        complete=False,
+        complete=complete,
     )
 
 
@@ -100,26 +104,84 @@ class _Tickers:
 
     def _start_over(self) -> None:
         self._windows: dict[Market, Window] = {}
-        self._leaving: dict[int, list[Market]] = {}  # by second, who has a bar of it
         self._opened: int | None = None
         self._tick: Tick | None = None
+        self._due = False
         self._waiting: list[tuple[Market, Bar]] = []
+        self._rolling: int | None = None  # the close time to which all windows are to be moved
+        self._rolled: list[tuple[Market, Bar]] = []  # what they are to take in before
+        self._refused: dict[tuple[int, int], int] = {}  # how often a store gave back other trades than were in a piece
         self.figures: dict[Market, TickerData] = {}
         """Without times; another object only where something changed."""
         self.close_time = 0
-        self.complete = False
+        self.new = False
+        """Whether this tick brought figures of a later time."""
 
-    def collect(self, tick: Tick) -> None:
+    def collect(self, tick: Tick, due: bool) -> None:
         """Take in a tick, once for all who ask."""
-        if tick is not self._tick:
-            if tick.anew:
-                self._start_over()
-            self._tick = tick
-            self._waiting += tick.closed
-            self._waiting += tick.late
-            self._booked.update(tick.booked)
+        if tick is self._tick:
+            return
+        if tick.anew:
+            self._start_over()
+        self._tick = tick
+        self._waiting += tick.closed
+        self._waiting += tick.late
+        self._booked.update(tick.booked)
+        # Due by the wall's second, it may have to wait some ticks for the market's.
+        self._due = self._due or due
+        close_time = tick.time - tick.time % 1_000
+        if self._rolling is None and self._due and close_time != self.close_time:
+            self._due = False
+            self._rolling, self._rolled, self._waiting = close_time, self._waiting, []
+        self.new = self._rolling is not None and self._split(self._rolling // 1_000 - WINDOW_S)
+        if self._rolling is not None and self.new:
+            self._roll(self._rolling)
+            self._rolling = None
 
-    def roll(self, close_time: int) -> None:
+    def restore(self, kept: Kept) -> None:
+        """Have the windows of an earlier run."""
+        self._opened = kept.opened
+        for symbol in kept.symbols:
+            if symbol.before is None and not symbol.pieces:
+                continue
+            window = Window(keeps=False)
+            for bar in (symbol.before, *(piece.bar for piece in symbol.pieces if piece.end <= kept.opened)):
+                if bar is not None:
+                    window.pass_by(bar)
+            for piece in symbol.pieces:
+                if piece.end > kept.opened and piece.start < kept.second:
+                    window.load(piece)
+            market = self._markets.by_symbol[symbol.symbol]
+            self._windows[market] = window
+            self._booked[market] = None  # to be looked at in the first roll
+
+    def _split(self, opened: int) -> bool:
+        """Split what the windows' old end moves into; whether that is done for windows that begin at `opened`."""
+        past = self._markets.past
+        if past is None:
+            return True
+        wanted: dict[tuple[int, int], list[tuple[Market, Window, Piece]]] = {}
+        # A look ahead now and then is enough, since it is for longer than until the next.
+        until = opened + _AHEAD_S if opened % _LOOK_S == 0 else opened
+        for market, window in self._windows.items():
+            piece = window.coarse(until)
+            if piece is not None and self._refused.get((piece.start, piece.length), 0) < _TRIES:
+                wanted.setdefault((piece.start, piece.length), []).append((market, window, piece))
+        done = True
+        for (start, length), pieces in sorted(wanted.items()):
+            interval = "1s" if length == MINUTE else "1m"
+            bars = past.bars(interval, start * 1_000, (start + length) * 1_000)
+            if bars is None:
+                done = done and start >= opened
+                continue
+            split = [window.split(piece, bars.get(market.symbol, ())) for market, window, piece in pieces]
+            if not all(split):
+                self._refused[start, length] = self._refused.get((start, length), 0) + 1
+            # An hour became minutes, of which the first may have to be split as well.
+            done = done and start >= opened
+        return done
+
+    def _roll(self, close_time: int) -> None:
         """Move all windows so that they end at `close_time`."""
         changed = self._booked
         self._booked = {}
@@ -130,41 +192,33 @@ class _Tickers:
         if before is None:
             before = min((self._markets.recorded.begin or 0) // 1_000 - WINDOW_S, opened)
         self._opened = opened
-        for market, bar in self._waiting:
+        for market, bar in self._rolled:
             window = self._windows.get(market)
             if window is None:
-                window = self._windows[market] = Window()
-            if window.add(bar, before):
-                self._leaving.setdefault(bar.second, []).append(market)
+                window = self._windows[market] = Window(keeps=self._markets.past is None)
+            window.add(bar, before)
             changed[market] = None
-        self._waiting = []
-        seconds = range(before, opened)
-        if len(seconds) > len(self._leaving):
-            for second in sorted(second for second in self._leaving if second < opened):
-                self._expire(second, opened, changed)
-        else:
-            for second in seconds:
-                self._expire(second, opened, changed)
-        for market in changed:
-            window = self._windows.get(market)
-            figures = window and _figures(market.symbol, window, self._quotes.get(market, NO_QUOTE))
-            if figures and figures != self.figures.get(market):
-                self.figures[market] = figures
+        self._rolled = []
+        recorded = self._markets.recorded
+        for market, window in self._windows.items():
+            if window.reaches_over(opened):
+                window.expire(opened)
+                changed[market] = None
+            complete = recorded.complete(opened * 1_000, close_time, market.taken) and not window.reaches_over(opened)
+            known = self.figures.get(market)
+            if market in changed or known is None or known.complete is not complete:
+                figures = _figures(market.symbol, window, self._quotes.get(market, NO_QUOTE), complete)
+                if figures is not None and figures != known:
+                    self.figures[market] = figures
         self.close_time = close_time
-        self.complete = self._markets.recorded.complete(close_time - WINDOW_S * 1_000, close_time)
+        self._refused = {key: tries for key, tries in self._refused.items() if sum(key) > opened}
 
     def data(self, market: Market) -> TickerData:
         return msgspec.structs.replace(
             self.figures[market],
             open_time=self.close_time - WINDOW_S * 1_000,
             close_time=self.close_time,
-            complete=self.complete,
         )
-
-    def _expire(self, second: int, opened: int, changed: dict[Market, None]) -> None:
-        for market in self._leaving.pop(second, ()):
-            self._windows[market].expire(opened)
-            changed[market] = None
 
 
 class TickerFeed:
@@ -174,22 +228,11 @@ class TickerFeed:
         self._kind = kind
         self._markets = markets
         self._tickers = markets.shared(_Tickers)
-        self._due = False
-        self._close_time = 0
         self._states: dict[Market, Publication] = {}
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
-        self._tickers.collect(tick)
-        # Due by the wall's second, it may have to wait some ticks for the market's.
-        self._due = self._due or due
-        close_time = tick.time - tick.time % 1_000
-        if not self._due or close_time == self._close_time:
-            return []
-        self._due = False
-        self._close_time = close_time
-        if close_time != self._tickers.close_time:
-            self._tickers.roll(close_time)
-        return self._publish()
+        self._tickers.collect(tick, due)
+        return self._publish() if self._tickers.new else []
 
     def state(self, owner: str) -> Publication | None:
         market = self._markets.by_symbol.get(owner)
@@ -215,7 +258,6 @@ class EveryTickerFeed(TickerFeed):
         super().__init__(kind, markets)
         self._channel = Channel(kind, ALL)
         self._last: dict[Market, TickerData] = {}
-        self._complete = False
         self._all: Publication | None = None
 
     def state(self, owner: str) -> Publication | None:
@@ -229,9 +271,6 @@ class EveryTickerFeed(TickerFeed):
         tickers = self._tickers
         last, self._last = self._last, dict(tickers.figures)
         changed = [market for market, figures in self._last.items() if figures is not last.get(market)]
-        if tickers.complete != self._complete:
-            self._complete = tickers.complete
-            changed = list(self._last)
         if not changed or not self._markets.wanted(self._channel):
             return []
         return [Publication(self._channel, [tickers.data(market) for market in changed])]

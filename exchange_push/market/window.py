@@ -1,171 +1,270 @@
 """A symbol's bars of the last 24 hours, added up: what a ticker is made of.
 
-Bars are kept packed: a day of a busy symbol is 86,400 of them.
+Seconds that have passed become minutes and these hours, so that a day of a busy symbol is some 200 bars. Where the
+window's old end moves into an hour or a minute, it is split again: from what was kept of it (`keeps`), or from what a
+store gives back.
 """
 
-import operator
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable
+from copy import copy as _copy
 from decimal import Decimal
 from typing import NamedTuple
+from zlib import compress, decompress
 
 import msgspec
 
 from exchange_push.market.bars import Bar
 from exchange_push.market.exact import ZERO
 
-
-class Past(msgspec.Struct, array_like=True, gc=False):
-    """What the window needs to know of a bar when it leaves."""
-
-    second: int
-    open: str
-    first_id: int
-    first_no: int
-    close: str
-    last_no: int
-    volume: Decimal
-    quote_volume: Decimal
-    count: int
-    late: bool
-    """Whether a bar later in time began before it."""
+SECOND, MINUTE, HOUR = 1, 60, 3_600
+_FINER = {HOUR: MINUTE, MINUTE: SECOND}
 
 
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(Past).decode
+class Piece(msgspec.Struct, array_like=True):
+    """The trades of `length` seconds from `start` (s since the epoch)."""
 
-
-def _past(bar: Bar, late: bool) -> Past:
-    return Past(
-        bar.second,
-        bar.open,
-        bar.first_id,
-        bar.first_no,
-        bar.close,
-        bar.last_no,
-        bar.volume,
-        bar.quote_volume,
-        bar.count,
-        late,
-    )
-
-
-class _Extremes:
-    """Highest or lowest price of the bars in a window: those that no later one beats, in order of time."""
-
-    __slots__ = ("_beats", "_kept")
-
-    def __init__(self, beats: Callable[[Decimal, Decimal], bool]) -> None:
-        self._beats = beats
-        self._kept: deque[tuple[int, Decimal, str]] = deque()
+    start: int
+    length: int
+    bar: Bar
+    finer: bytes | None = None
+    """The pieces that it was made of, packed; None: they were not kept."""
 
     @property
-    def text(self) -> str:
-        return self._kept[0][2]
+    def end(self) -> int:
+        return self.start + self.length
 
-    def add(self, second: int, price: Decimal, text: str) -> None:
-        """Take in a price; seconds may come again, and late."""
-        kept = self._kept
-        later: list[tuple[int, Decimal, str]] = []
-        while kept and kept[-1][0] > second:
-            later.append(kept.pop())
-        if not later or self._beats(price, later[-1][1]):
-            while kept and not self._beats(kept[-1][1], price):
-                kept.pop()
-            if not kept or kept[-1][0] != second:
-                kept.append((second, price, text))
-        kept.extend(reversed(later))
 
-    def expire(self, second: int) -> None:
-        """Forget what is older than this."""
-        while self._kept and self._kept[0][0] < second:
-            self._kept.popleft()
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Piece]).decode
+
+
+def _pack(pieces: list[Piece]) -> bytes:
+    return compress(_encode(pieces), 1)
+
+
+def _unpack(packed: bytes) -> list[Piece]:
+    return _decode(decompress(packed))
 
 
 class Newest(NamedTuple):
     """A trade, as far as tickers ask."""
 
-    no: int
+    run: int
+    id: int
     price: str
     qty: str
-    id: int
 
 
 class Window:
-    """All trades of a symbol whose second is `opened` or later, by what `expire` last said of it."""
+    """All trades of a symbol since the second that `expire` last named."""
 
-    __slots__ = ("_bars", "_highs", "_lows", "count", "last", "left", "quote_volume", "volume")
+    __slots__ = (
+        "_disordered",
+        "_high",
+        "_keeps",
+        "_low",
+        "_pieces",
+        "count",
+        "last",
+        "left",
+        "quote_volume",
+        "volume",
+    )
 
-    def __init__(self) -> None:
-        self._bars: deque[bytes] = deque()
-        self._highs = _Extremes(operator.gt)
-        self._lows = _Extremes(operator.lt)
+    def __init__(self, *, keeps: bool) -> None:
+        self._keeps = keeps
+        self._pieces: deque[Piece] = deque()
+        self._disordered = False  # whether a piece may begin with an older trade than one before it in time
+        self._high: Bar | None = None  # None: to be looked for
+        self._low: Bar | None = None
         self.volume = self.quote_volume = ZERO
         self.count = 0
         self.last: Newest | None = None
         """The newest trade of those that were in the window when they came."""
-        self.left: tuple[int, str] | None = None
-        """Number and price of the newest trade that left it."""
+        self.left: Newest | None = None
+        """The newest trade that left it."""
 
-    def add(self, bar: Bar, opened: int) -> bool:
-        """Take in a bar; whether it is one more, and not added to one, or too old."""
+    def add(self, bar: Bar, opened: int) -> None:
+        """Take in the trades of a second, `opened` being the first in the window."""
         if bar.second < opened:
-            self._leave(bar.last_no, bar.close)
-            return False
-        if self.last is None or bar.last_no > self.last.no:
-            self.last = Newest(bar.last_no, bar.close, bar.close_qty, bar.last_id)
-        self._highs.add(bar.second, bar.high_price, bar.high)
-        self._lows.add(bar.second, bar.low_price, bar.low)
-        self.volume += bar.volume
-        self.quote_volume += bar.quote_volume
-        self.count += bar.count
-        bars = self._bars
-        place = len(bars)
-        late = False
-        while place and (past := _unpack(bars[place - 1])).second >= bar.second:
-            if past.second == bar.second:
-                past.close, past.last_no = bar.close, bar.last_no
-                past.volume += bar.volume
-                past.quote_volume += bar.quote_volume
-                past.count += bar.count
-                bars[place - 1] = _pack(past)
-                return False
-            late = late or past.first_no < bar.first_no
-            place -= 1
-        bars.insert(place, _pack(_past(bar, late)))
-        # Whoever began after it though earlier in time is late now; those before one that did not are so already.
-        while place and (past := _unpack(bars[place - 1])).first_no > bar.first_no:
-            past.late = True
-            bars[place - 1] = _pack(past)
-            place -= 1
-        return True
+            self._leave(bar)
+            return
+        self._note_last(bar)
+        self._count(bar)
+        pieces = self._pieces
+        if pieces and bar.second < pieces[-1].end:
+            self._add_late(bar)
+            return
+        if pieces:
+            before = pieces[-1]
+            self._disordered = self._disordered or _begins_before(bar, before.bar)
+            if before.start // MINUTE < bar.second // MINUTE:
+                self._join(MINUTE, opened)
+            if before.start // HOUR < bar.second // HOUR:
+                self._join(HOUR, opened)
+        pieces.append(Piece(bar.second, SECOND, bar))
+
+    def pass_by(self, bar: Bar) -> None:
+        """Take note of trades that have left it."""
+        self._note_last(bar)
+        self._leave(bar)
+
+    def load(self, piece: Piece) -> None:
+        """Take in what a store kept, oldest first, before all else."""
+        self._note_last(piece.bar)
+        self._count(piece.bar)
+        if self._pieces:
+            self._disordered = self._disordered or _begins_before(piece.bar, self._pieces[-1].bar)
+        self._pieces.append(piece)
 
     def expire(self, opened: int) -> None:
-        """Let go of the bars older than this second."""
-        bars = self._bars
-        while bars and (past := _unpack(bars[0])).second < opened:
-            bars.popleft()
-            self.volume -= past.volume
-            self.quote_volume -= past.quote_volume
-            self.count -= past.count
-            self._leave(past.last_no, past.close)
-        self._highs.expire(opened)
-        self._lows.expire(opened)
-        if not bars:
+        """Let go of all before this second. A piece that reaches over it stays as long as it cannot be split."""
+        pieces = self._pieces
+        while pieces and pieces[0].start < opened:
+            piece = pieces[0]
+            if piece.end > opened:
+                if piece.finer is None:
+                    break
+                self._replace(0, _unpack(piece.finer))
+                continue
+            pieces.popleft()
+            bar = piece.bar
+            self.volume -= bar.volume
+            self.quote_volume -= bar.quote_volume
+            self.count -= bar.count
+            self._leave(bar)
+            if bar is self._high or (self._high and bar.high_price == self._high.high_price):
+                self._high = None
+            if bar is self._low or (self._low and bar.low_price == self._low.low_price):
+                self._low = None
+        if not pieces:
             self.volume = self.quote_volume = ZERO  # without the digits of what was
+            self._disordered = False
 
-    def _leave(self, no: int, price: str) -> None:
-        if self.left is None or no > self.left[0]:
-            self.left = (no, price)
+    def coarse(self, until: int) -> Piece | None:
+        """The first piece that begins before this second and is to be split with what a store gives back."""
+        for piece in self._pieces:
+            if piece.start >= until:
+                return None
+            if piece.length > SECOND and piece.finer is None:
+                return piece
+        return None
 
-    def first(self) -> Past | None:
-        """The bar whose first trade came before all others; None where the window is empty."""
-        return next((past for past in map(_unpack, self._bars) if not past.late), None)
+    def split(self, whole: Piece, bars: Iterable[Bar]) -> bool:
+        """Put these bars in the place of a piece; whether they hold its trades."""
+        length = _FINER[whole.length]
+        pieces = [Piece(bar.second - bar.second % length, length, bar) for bar in bars]
+        if sum(piece.bar.count for piece in pieces) != whole.bar.count:
+            return False
+        self._replace(self._pieces.index(whole), pieces)
+        return True
+
+    def reaches_over(self, opened: int) -> bool:
+        """Whether it holds trades of before this second."""
+        return bool(self._pieces) and self._pieces[0].start < opened
+
+    def first(self) -> Bar | None:
+        """The bar whose first trade is the oldest of all; None where the window is empty."""
+        pieces = self._pieces
+        if not pieces:
+            return None
+        if not self._disordered:
+            return pieces[0].bar
+        return min((piece.bar for piece in pieces), key=lambda bar: (bar.first_run, bar.first_id))
 
     @property
     def high(self) -> str:
-        return self._highs.text
+        if self._high is None:
+            self._high = max((piece.bar for piece in self._pieces), key=lambda bar: bar.high_price)
+        return self._high.high
 
     @property
     def low(self) -> str:
-        return self._lows.text
+        if self._low is None:
+            self._low = min((piece.bar for piece in self._pieces), key=lambda bar: bar.low_price)
+        return self._low.low
+
+    def _note_last(self, bar: Bar) -> None:
+        if self.last is None or (bar.last_run, bar.last_id) > self.last[:2]:
+            self.last = Newest(bar.last_run, bar.last_id, bar.close, bar.close_qty)
+
+    def _leave(self, bar: Bar) -> None:
+        if self.left is None or (bar.last_run, bar.last_id) > self.left[:2]:
+            self.left = Newest(bar.last_run, bar.last_id, bar.close, bar.close_qty)
+
+    def _count(self, bar: Bar) -> None:
+        self.volume += bar.volume
+        self.quote_volume += bar.quote_volume
+        self.count += bar.count
+        if self._high is not None and bar.high_price > self._high.high_price:
+            self._high = bar
+        if self._low is not None and bar.low_price < self._low.low_price:
+            self._low = bar
+
+    def _add_late(self, bar: Bar) -> None:
+        """A bar that is not later than all others: added to the piece of its time, or put between."""
+        pieces = self._pieces
+        self._high = self._low = None
+        self._disordered = True
+        place = len(pieces)
+        while place and pieces[place - 1].start > bar.second:
+            place -= 1
+        if place and bar.second < pieces[place - 1].end:
+            _add(pieces[place - 1], bar)
+        else:
+            pieces.insert(place, Piece(bar.second, SECOND, bar))
+
+    def _join(self, length: int, opened: int) -> None:
+        """Make the last pieces one, of the whole minute or hour that they lie in."""
+        pieces = self._pieces
+        start = pieces[-1].start - pieces[-1].start % length
+        if start < opened + 2 * HOUR:  # it would have to be split soon, or has been
+            return
+        parts: list[Piece] = []
+        while pieces and pieces[-1].start >= start and pieces[-1].length < length:
+            parts.append(pieces.pop())
+        if parts:
+            parts.reverse()
+            bar = _copy(parts[0].bar)
+            for part in parts[1:]:
+                bar.add(part.bar)
+            pieces.append(Piece(start, length, bar, _pack(parts) if self._keeps else None))
+            self._high = self._low = None
+
+    def _replace(self, place: int, parts: list[Piece]) -> None:
+        pieces = self._pieces
+        pieces.rotate(-place)
+        pieces.popleft()
+        pieces.extendleft(reversed(parts))
+        pieces.rotate(place)
+        self._high = self._low = None
+        self._disordered = self._disordered or any(
+            _begins_before(later.bar, sooner.bar) for sooner, later in zip(parts, parts[1:], strict=False)
+        )
+
+
+def _begins_before(bar: Bar, other: Bar) -> bool:
+    return (bar.first_run, bar.first_id) < (other.first_run, other.first_id)
+
+
+def _add(piece: Piece, bar: Bar) -> None:
+    """Add a second's bar to a piece, and to what it was made of."""
+    if piece.finer is not None:
+        parts = _unpack(piece.finer)
+        place = 0
+        while place < len(parts) and parts[place].end <= bar.second:
+            place += 1
+        if place < len(parts) and parts[place].start <= bar.second:
+            _add(parts[place], bar)
+        else:
+            parts.insert(place, _alone(bar, _FINER[piece.length]))
+        piece.finer = _pack(parts)
+    piece.bar = _copy(piece.bar)  # a second's is shared with who else was given it
+    piece.bar.add(bar)
+
+
+def _alone(bar: Bar, length: int) -> Piece:
+    """The piece of `length` seconds in which this bar is all."""
+    finer = None if length == SECOND else _pack([_alone(bar, _FINER[length])])
+    return Piece(bar.second - bar.second % length, length, bar, finer)
