@@ -14,6 +14,7 @@ import msgspec
 from exchange_push.market.bars import Bar, fold, fold_any
 from exchange_push.market.book import Book
 from exchange_push.market.changes import Changes, Late
+from exchange_push.market.chart import Candles
 from exchange_push.market.clock import LATE_MS, LEAP_MS, PATIENCE_MS, MarketClock
 from exchange_push.market.events import (
     BookSnapshot,
@@ -27,9 +28,10 @@ from exchange_push.market.events import (
 from exchange_push.market.exact import EXACT
 from exchange_push.market.feed import Feed, FeedFactory, Lasting, Market, Markets, Past, Product, Tick
 from exchange_push.market.kept import Kept, State
+from exchange_push.market.kline import KlineData, KlineFeed
 from exchange_push.market.latency import Latency
 from exchange_push.market.recorded import Recorded, Stretch, Verdict
-from exchange_push.pubsub.channel import Channel, ChannelKind
+from exchange_push.pubsub.channel import Channel, ChannelKind, SlowPolicy
 from exchange_push.pubsub.publication import Publication
 
 TICK_MS: Final = 50
@@ -73,6 +75,8 @@ class Board:
         """Events with a time so far ahead that it was taken for a mistake."""
         self.set_backs = 0
         """How often market time was set back, and all candles and tickers began anew."""
+        self.storable = False
+        """Whether `changes` may be asked for: all that is published one by one was so on this tick."""
         self.epoch = 1
         self._grace_ms = close_grace_ms
         self._latest_ms = latest_ms
@@ -80,6 +84,7 @@ class Board:
         self._recorded = Recorded()
         self._markets = Markets(wanted, products, self._recorded, past)
         self._feeds: dict[ChannelKind, Feed] = {kind: make(kind, self._markets) for kind, make in kinds.items()}
+        self._queued_ms = {kind.every_ms for kind in kinds if kind.slow is SlowPolicy.QUEUE}
         self.latency = Latency(kinds, TICK_MS)
         self._now_ms = 0  # of the events being applied
         self._slots: dict[int, int] = {}
@@ -158,6 +163,7 @@ class Board:
             slot = now_ms // every_ms
             due[every_ms] = slot != self._slots.get(every_ms)
             self._slots[every_ms] = slot
+        self.storable = all(due[every_ms] for every_ms in self._queued_ms)
         publications: list[Publication] = []
         if self._recorded.begin is None:
             return publications
@@ -426,7 +432,7 @@ class Board:
     # -- what a store keeps
 
     def changes(self) -> Changes | None:
-        """What is new since this was last asked for; None without a store. Call after `flush`, never before it."""
+        """What is new since this was last asked for; None without a store. Call after `flush`, where it is storable."""
         changes = self._markets.changes
         if changes is None:
             return None
@@ -440,9 +446,30 @@ class Board:
         changes.state = State(self._clock.heard, self._clock.time, self._recorded.saved(), self._doubted)
         return changes
 
+    def amend(self, interval: str, symbol: str, start: int, bar: Bar, rev: int) -> list[Publication]:
+        """A store corrected a candle that ended long ago; what is to be published."""
+        with localcontext(EXACT):
+            found = (feed.amend(symbol, start, bar, rev) for feed in self._charts(interval))
+            return [publication for publication in found if publication is not None]
+
+    def held(self, symbol: str, interval: str) -> list[KlineData]:
+        """The candles that are in memory, oldest first, the running one last."""
+        with localcontext(EXACT):
+            return [candle for feed in self._charts(interval) for candle in feed.held(symbol)]
+
+    def chart(self, symbol: str, interval: str, candles: Candles) -> list[KlineData]:
+        """What a store has, as clients see it."""
+        with localcontext(EXACT):
+            return [candle for feed in self._charts(interval) for candle in feed.chart(symbol, candles)]
+
+    def _charts(self, interval: str) -> Iterable[KlineFeed]:
+        return (feed for feed in self._feeds.values() if isinstance(feed, KlineFeed) and feed.interval == interval)
+
     def restore(self, kept: Kept) -> None:
         """Go on where an earlier run stopped. Call before the first event."""
         state = kept.state
+        if state.recorded.begin is None:
+            return
         self._clock.restore(state.heard, state.time)
         self._recorded.restore(state.recorded)
         self._doubted = state.doubted

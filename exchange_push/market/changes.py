@@ -6,8 +6,8 @@ from typing import NamedTuple
 from exchange_push.market.bars import Bar
 from exchange_push.market.interval import INTERVALS, Interval
 from exchange_push.market.kept import State
-from exchange_push.market.recorded import Taken
 from exchange_push.market.merged import MergedTrade
+from exchange_push.market.recorded import Taken
 
 
 class Late(NamedTuple):

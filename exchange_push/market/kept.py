@@ -13,8 +13,8 @@ import msgspec
 from exchange_push.market.bars import Bar
 from exchange_push.market.events import MarketEvent
 from exchange_push.market.interval import INTERVALS
-from exchange_push.market.recorded import RecordedState, Taken
 from exchange_push.market.merged import MergedTrade
+from exchange_push.market.recorded import RecordedState, Taken
 from exchange_push.market.window import HOUR, MINUTE, SECOND, Piece
 
 DAY = 86_400
@@ -32,9 +32,8 @@ class State(msgspec.Struct, array_like=True):
     """An event far ahead of all others, not taken in yet."""
 
 
-Running: TypeAlias = dict[str, tuple[Bar | None, str]]
-"""By interval: the trades of the running candle without the running second, and the close before it, "" where there was
-none."""
+Running: TypeAlias = dict[str, tuple[Bar | None, Bar | None]]
+"""By interval: the trades of the running candle without the running second, and the newest ones before it."""
 
 
 class KeptSymbol(msgspec.Struct, array_like=True):
@@ -86,7 +85,7 @@ def parts(second: int) -> list[Part]:
     reach from the oldest running candle to the second, for as long as something is stored."""
     opened = second - DAY
     edge_minute, edge_hour = opened - opened % MINUTE, opened - opened % HOUR
-    minute, hour, day = second - second % MINUTE, second - second % HOUR, second - second % DAY
+    minute, hour = second - second % MINUTE, second - second % HOUR
     oldest = min(interval.start(second * 1_000) for interval in INTERVALS.values()) // 1_000
     edge_day = edge_hour - edge_hour % DAY
     return [
@@ -115,6 +114,5 @@ def _running(symbol: KeptSymbol, second: int) -> Running:
             if total is not None:
                 bar.add(total)
             total = bar
-        last = older[-1] if older else symbol.before
-        found[name] = copy(total), "" if last is None else last.close
+        found[name] = copy(total), older[-1] if older else symbol.before
     return found

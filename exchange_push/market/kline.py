@@ -13,6 +13,7 @@ from copy import copy
 import msgspec
 
 from exchange_push.market.bars import Bar
+from exchange_push.market.chart import Candles
 from exchange_push.market.clock import LATE_MS, LONGEST_RUN
 from exchange_push.market.exact import plain
 from exchange_push.market.feed import Market, Markets, Tick
@@ -70,6 +71,7 @@ class KlineFeed:
     def __init__(self, kind: ChannelKind, markets: Markets, *, interval: str) -> None:
         self._kind = kind
         self._markets = markets
+        self.interval = interval
         self._interval = INTERVALS[interval]
         self._held_count = max(1, _MINUTE_MS // self._interval.length_ms)
         self._start_over()
@@ -81,7 +83,7 @@ class KlineFeed:
         self._held: dict[int, _Closed] = {}  # by start, rising
         self._gone: int | None = None  # start of the newest one no longer held
         self._closes: dict[Market, str] = {}  # of the newest closed candle
-        self._closes_before: dict[Market, str] = {}  # of the newest one no longer held
+        self._closes_before: dict[Market, tuple[int, str]] = {}  # start and close of the newest one no longer held
         self._since: dict[Market, int] = {}  # start of the first candle
         self._changed: dict[Market, None] = {}
         self._states: dict[Market, Publication] = {}
@@ -122,11 +124,13 @@ class KlineFeed:
         self._gone = self._start - 1  # none that ended before is held
         for symbol in kept.symbols:
             market = self._markets.by_symbol[symbol.symbol]
-            bar, close = kept.running[symbol.symbol][self._interval.name]
+            bar, before = kept.running[symbol.symbol][self._interval.name]
+            close = "" if before is None else before.close
             if bar is not None:
                 self._bars[market] = bar
-            if close:
-                self._closes[market] = self._closes_before[market] = close
+            if before is not None:
+                self._closes[market] = close
+                self._closes_before[market] = self._interval.start(before.second * 1_000), close
             if bar is not None or close or market.bar is not None:
                 self._since[market] = min(self._interval.start(symbol.since), self._start)
 
@@ -136,7 +140,7 @@ class KlineFeed:
         since = None if market is None else self._since.get(market)
         if market is None or since is None:
             return []
-        close = self._closes_before.get(market, "")
+        _, close = self._closes_before.get(market, (0, ""))
         found = []
         for closed in self._held.values():
             bar = closed.bars.get(market)
@@ -149,11 +153,33 @@ class KlineFeed:
         assert isinstance(running.data, KlineData)
         return [*found, running.data]
 
+    def chart(self, symbol: str, candles: Candles) -> list[KlineData]:
+        """What a store has of candles that ended."""
+        market = self._markets.by_symbol.get(symbol)
+        if market is None:
+            return []
+        found: list[KlineData] = []
+        close = candles.before
+        for start, bar, rev in candles.rows:
+            if bar is not None or close:
+                found.append(self._candle(market, start, self._interval.end(start), bar, close, rev))
+            close = close if bar is None else bar.close
+        return found
+
     def amend(self, symbol: str, start: int, bar: Bar, rev: int) -> Publication | None:
         """A store corrected a candle: what is to be published of it, None where it was published as it was held."""
         market = self._markets.by_symbol[symbol]
+        if start >= self._start or start in self._held:
+            return None
+        at, close = self._closes_before.get(market, (start, ""))
+        if start >= at and bar.close != close:
+            # Empty candles repeat it from now on; those of the time between are right when they are asked for.
+            self._closes_before[market] = start, bar.close
+            if not any(market in closed.bars for closed in self._held.values()):
+                self._closes[market] = bar.close
+                self._touch(market)
         channel = Channel(self._kind, symbol)
-        if start >= self._start or start in self._held or not self._markets.wanted(channel):
+        if not self._markets.wanted(channel):
             return None
         data = self._candle(market, start, self._interval.end(start), bar, "", rev)
         return Publication(channel, data, slow=SlowPolicy.QUEUE)
@@ -270,7 +296,7 @@ class KlineFeed:
             oldest = self._held.pop(next(iter(self._held)))
             self._gone = oldest.start
             for market, bar in oldest.bars.items():
-                self._closes_before[market] = bar.close
+                self._closes_before[market] = oldest.start, bar.close
 
     def _take_late(self, market: Market, bar: Bar, publications: list[Publication]) -> None:
         start = self._interval.start(bar.second * 1_000)
@@ -323,7 +349,7 @@ class KlineFeed:
             self._publish_closed(market, closed.start, closed.end, closed.bars.get(market), before, rev, publications)
 
     def _close_before(self, market: Market, start: int) -> str:
-        close = self._closes_before.get(market, "")
+        _, close = self._closes_before.get(market, (0, ""))
         for closed in self._held.values():
             if closed.start < start and market in closed.bars:
                 close = closed.bars[market].close

@@ -1,4 +1,4 @@
-"""Which of the market was recorded: the time that was heard without loss, and the trades of each symbol that were taken.
+"""Which of the market was recorded: the time that was heard without loss, and which trades of each symbol were taken.
 
 A gap of the feed may have touched every symbol. The next trade of a symbol tells more: where its id follows on the one
 before, that symbol lost nothing; where it does not, the ids between are a hole, and the symbol's figures of the time of

@@ -164,7 +164,7 @@ class _Tickers:
         # A look ahead now and then is enough, since it is for longer than until the next.
         until = opened + _AHEAD_S if opened % _LOOK_S == 0 else opened
         for market, window in self._windows.items():
-            piece = window.coarse(until)
+            piece = window.coarse(opened, until)
             if piece is not None and self._refused.get((piece.start, piece.length), 0) < _TRIES:
                 wanted.setdefault((piece.start, piece.length), []).append((market, window, piece))
         done = True

@@ -8,7 +8,7 @@ store gives back.
 from collections import deque
 from collections.abc import Iterable
 from copy import copy as _copy
-from decimal import Decimal
+from itertools import pairwise
 from typing import NamedTuple
 from zlib import compress, decompress
 
@@ -142,12 +142,13 @@ class Window:
             self.volume = self.quote_volume = ZERO  # without the digits of what was
             self._disordered = False
 
-    def coarse(self, until: int) -> Piece | None:
-        """The first piece that begins before this second and is to be split with what a store gives back."""
+    def coarse(self, opened: int, until: int) -> Piece | None:
+        """The first piece that reaches beyond `opened`, begins before `until`, and is to be split with what a store
+        gives back."""
         for piece in self._pieces:
             if piece.start >= until:
                 return None
-            if piece.length > SECOND and piece.finer is None:
+            if piece.length > SECOND and piece.finer is None and piece.end > opened:
                 return piece
         return None
 
@@ -240,7 +241,7 @@ class Window:
         pieces.rotate(place)
         self._high = self._low = None
         self._disordered = self._disordered or any(
-            _begins_before(later.bar, sooner.bar) for sooner, later in zip(parts, parts[1:], strict=False)
+            _begins_before(later.bar, sooner.bar) for sooner, later in pairwise(parts)
         )
 
 
