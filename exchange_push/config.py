@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, 
 import msgspec
 
 from exchange_push.errors import ConfigError, quoted
+from exchange_push.market.interval import INTERVALS
 from exchange_push.pubsub.channel import KIND_NAME, SYMBOL
 from exchange_push.wire.packet import KEY_BYTES
 
@@ -24,7 +25,16 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 HttpPath = Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z")]
 KindName = Annotated[str, msgspec.Meta(pattern=rf"^{KIND_NAME.pattern}\Z")]
+RetentionName = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(INTERVALS)}|trades)\Z")]
+Duration = Annotated[str, msgspec.Meta(pattern=r"^(forever|[1-9][0-9]{0,5}[hd])\Z")]
 SymbolName = Annotated[str, msgspec.Meta(pattern=rf"^{SYMBOL.pattern}\Z")]
+
+
+_HOURS: Final = {"h": 1, "d": 24}
+RETENTION: Final = {"1s": "2d", **dict.fromkeys(("1m", "3m", "5m", "15m", "30m"), "90d"), "trades": "1d"}
+"""How long what is stored is kept, where nothing else is said; what is not named, for ever."""
+# Running candles and the window of 24 hours are made of these when a server starts.
+_LEAST_HOURS: Final = {"1s": 25, "1m": 25, "1h": 48, "1d": 32 * 24}
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -134,6 +144,9 @@ class Config(_Table, frozen=True):
     market: Market = Market()
     symbols: dict[SymbolName, Symbol] = {}
     channels: Channels = Channels()
+    store: str = "exchange-push.sqlite"
+    """File of the store, or `none`."""
+    retention: dict[RetentionName, Duration] = {}
     record: str | None = None
     """File of the intake record."""
     demo: Demo = Demo()
@@ -154,6 +167,20 @@ class Config(_Table, frozen=True):
         if not secret:
             raise ConfigError(f"internal.secret_file: {self.internal.secret_file} is empty, expected the secret")
         return secret
+
+    @property
+    def keep_ms(self) -> dict[str, int]:
+        """How long what is stored is kept, in ms of market time; what is not named, for ever. Raises ConfigError."""
+        found: dict[str, int] = {}
+        for name, duration in {**RETENTION, **self.retention}.items():
+            if duration == "forever":
+                continue
+            hours = int(duration[:-1]) * _HOURS[duration[-1]]
+            least = _LEAST_HOURS.get(name, 1)
+            if hours < least:
+                raise ConfigError(f"retention.{name}: found {quoted(duration)}, expected at least {least}h")
+            found[name] = hours * 3_600_000
+        return found
 
     @property
     def feed_key(self) -> bytes | None:
@@ -248,8 +275,8 @@ def _from_text(name: str, key: str, text: str) -> object:
 
 
 def keys() -> dict[str, object]:
-    """Every key with its default, dotted, but for the `symbols` tables."""
-    return {key: default for key, default in _walk(Config(), "") if key != "symbols"}
+    """Every key with its default, dotted, but for the tables whose keys are names of the market's."""
+    return {key: default for key, default in _walk(Config(), "") if key not in ("symbols", "retention")}
 
 
 def variables() -> dict[str, str]:

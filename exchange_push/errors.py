@@ -6,7 +6,9 @@
     │   ├── MalformedPacket    a datagram of the engine's feed
     │   └── MalformedPush      an internal push; carries the code of the answer
     ├── ClientError          answered with code and msg; the connection stays
+    ├── PageError            an HTTP request of a client is answered with this status
     ├── Disconnect           the connection ends with this close code and reason
+    ├── StoreUnavailable     the store cannot be asked now
     └── AuthError            the auth service gave no uid
         ├── AuthRefused        it does not know the token
         └── AuthUnavailable    it timed out, failed, or answered nonsense
@@ -95,6 +97,15 @@ class ClientError(ExchangePushError):
         self.msg = msg
 
 
+class PageError(ExchangePushError):
+    """A client's HTTP request cannot be answered."""
+
+    def __init__(self, status: int, msg: str) -> None:
+        super().__init__(msg)
+        self.status = status
+        self.msg = msg
+
+
 class Disconnect(ExchangePushError):
     """The connection must end."""
 
@@ -102,6 +113,10 @@ class Disconnect(ExchangePushError):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class StoreUnavailable(ExchangePushError):
+    """There is no store, or it cannot be read, or too many ask."""
 
 
 class AuthError(ExchangePushError):

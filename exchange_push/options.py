@@ -24,6 +24,7 @@ _KEYS: Final = (
     ("feed-key", "feed.key_file"),
     ("book-url", "book.url"),
     ("auth-url", "auth.url"),
+    ("store", "store"),
     ("record", "record"),
 )
 
@@ -44,6 +45,7 @@ class Options(usage.Options):
         ("rerequest", None, None, "HOST:PORT where the engine is asked for events again. [default: none]"),
         ("feed-key", None, None, "File of the key that seals the engine's packets. [default: none]"),
         ("book-url", None, None, "URL of the engine's books, with {symbol} in it, where they are to be polled."),
+        ("store", None, None, "File of candles, trades and state, or none. [default: exchange-push.sqlite]"),
         ("record", None, None, "File to append all that comes in to, for exchange-push-rerun."),
         ("auth-url", None, None, "URL of the auth service. [default: http://127.0.0.1:8000/websocket_auth]"),
     )
@@ -117,7 +119,7 @@ def check(config: Config) -> None:
     if config.feed.rerequest is not None:
         parse_rerequest(config.feed.rerequest)
     Sources(config.feed.sources)
-    _ = config.feed_key
+    _ = config.feed_key, config.keep_ms
     for address in config.clients.proxies:
         try:
             ip_address(address)

@@ -8,7 +8,7 @@ tab, message. Nothing listens and no clock is read, so the same record always gi
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -16,13 +16,26 @@ import msgspec
 
 from exchange_push import catalog
 from exchange_push.errors import WireError, quoted
+from exchange_push.market.bars import Bar
 from exchange_push.market.board import Board
 from exchange_push.market.feed import Product
 from exchange_push.pubsub.channel import Registry, SlowPolicy, client_name
 from exchange_push.pubsub.publication import Publication, View
 from exchange_push.wire.dialects.plain import PLAIN
 from exchange_push.wire.frame import payload_of
-from exchange_push.wire.record import VERSION, Applied, Begin, Item, Pushed, Ticked, decode, events_of
+from exchange_push.wire.record import (
+    VERSION,
+    Applied,
+    Begin,
+    Item,
+    Mended,
+    Pushed,
+    Recalled,
+    Restored,
+    Ticked,
+    decode,
+    events_of,
+)
 
 _PIECE_BYTES: Final = 1 << 20
 
@@ -34,10 +47,15 @@ class Rerun:
         self._registry = Registry(())
         self._latest_ms = 0
         self._board: Board | None = None
+        self._recalled: dict[tuple[str, int, int], Mapping[str, list[Bar]]] = {}
+
+    def bars(self, interval: str, start: int, end: int) -> Mapping[str, list[Bar]] | None:
+        """What the store gave back within the tick."""
+        return self._recalled.pop((interval, start, end), None)
 
     def publications(self, items: Iterable[Item]) -> Iterator[Publication]:
         """In the order in which they were published. Raises WireError."""
-        for item in items:
+        for item in _recalls_first(items):
             if isinstance(item, Begin):
                 if item.version != VERSION:
                     raise WireError(f"record of version {item.version}, expected {VERSION}")
@@ -49,9 +67,17 @@ class Rerun:
                 raise WireError("no begin, expected an intake record")
             elif isinstance(item, Applied):
                 self._apply(self._board, item)
+            elif isinstance(item, Restored):
+                self._board.restore(item.kept)
+            elif isinstance(item, Recalled):
+                self._recalled[item.interval, item.start, item.end] = item.bars
+            elif isinstance(item, Mended):
+                for candle in item.candles:
+                    yield from self._board.amend(*candle)
             elif isinstance(item, Ticked):
                 self._latest_ms = item.latest_ms
                 yield from self._board.flush(item.now_ms)
+                self._board.changes()  # of no use here
             else:
                 yield self._pushed(item)
 
@@ -62,6 +88,7 @@ class Rerun:
             products={symbol: msgspec.convert(fields, Product) for symbol, fields in begin.products.items()},
             close_grace_ms=begin.close_grace_ms,
             latest_ms=lambda: self._latest_ms,
+            past=self if begin.store else None,
         )
 
     def _apply(self, board: Board, item: Applied) -> None:
@@ -79,6 +106,21 @@ class Rerun:
         message = item.text if item.text is not None else item.binary
         data = None if item.json is None else msgspec.Raw(item.json.encode())
         return Publication(channel, data, message=message, slow=SlowPolicy.QUEUE)
+
+
+def _recalls_first(items: Iterable[Item]) -> Iterator[Item]:
+    """What the store gave back stands behind the tick within which it did."""
+    tick: Ticked | None = None
+    for item in items:
+        if tick is not None and not isinstance(item, Recalled):
+            yield tick
+            tick = None
+        if isinstance(item, Ticked):
+            tick = item
+        else:
+            yield item
+    if tick is not None:
+        yield tick
 
 
 def lines(publications: Iterable[Publication], wanted: frozenset[str]) -> Iterator[bytes]:

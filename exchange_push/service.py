@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from exchange_push.counters import (
 )
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.front import Front, one_spelling
+from exchange_push.edge.history import History
 from exchange_push.edge.pages import public_site
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, client_ids
 from exchange_push.errors import CloseCode, ConfigError
@@ -42,8 +43,10 @@ from exchange_push.intake.udp import Apply, FeedService
 from exchange_push.intake.websocket import PushFactory
 from exchange_push.lifecycle import Listener, Ticks
 from exchange_push.market.board import TICK_MS, Board
-from exchange_push.market.events import UserEvent
+from exchange_push.market.changes import Amended
+from exchange_push.market.events import Gap, UserEvent
 from exchange_push.market.feed import Product
+from exchange_push.market.kept import Kept
 from exchange_push.metrics import Metrics
 from exchange_push.options import Options, exit_with
 from exchange_push.pubsub.channel import Channel, Owner, Registry
@@ -53,6 +56,7 @@ from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication
 from exchange_push.pubsub.session import Session
 from exchange_push.pubsub.terms import Terms
+from exchange_push.store.keeper import Keeper
 from exchange_push.wire.events import DecodedEvents
 from exchange_push.wire.record import VERSION, Begin
 
@@ -77,13 +81,27 @@ class ExchangePush(MultiService):
         self.in_background = False
 
         self._latest_ms = 0
+        self.keeper: Keeper | None = None
+        if config.store != "none":
+            self.keeper = Keeper(
+                reactor,
+                config.store,
+                config.keep_ms,
+                restore=self._go_on,
+                amended=self._publish_amended,
+                now_ms=now_ms,
+            )
+            self.keeper.setServiceParent(self)  # before all else: what was kept comes before what is new
         products = {name: Product(funding_hours=symbol.funding_hours) for name, symbol in config.symbols.items()}
+        self._recorder = None if config.record is None else Recorder(config.record, _begin(config, products))
+        past = self.keeper
         self.board = Board(
             catalog.COMPUTED,
             wanted=lambda channel: self.hub.wanted(channel),
             products=products,
             close_grace_ms=config.market.close_grace_ms,
             latest_ms=lambda: self._latest_ms,
+            past=past if past is None or self._recorder is None else self._recorder.past(past),
         )
         self.hub = Hub(
             self.board.state, Budget(config.clients.outbox_total_bytes), lambda: int(reactor.seconds() * 1000)
@@ -91,16 +109,9 @@ class ExchangePush(MultiService):
         self.registry = registry(config)
         self._apply: Apply = self.board.apply
         self._publish: Callable[[Publication], tuple[int, int]] = self.hub.publish
-        self._recorder: Recorder | None = None
-        if config.record is not None:
-            begin = Begin(
-                VERSION,
-                config.market.close_grace_ms,
-                {name: asdict(product) for name, product in products.items()},
-                list(config.channels.public),
-                list(config.channels.private),
-            )
-            self._record(Recorder(config.record, begin))
+        if self._recorder is not None:
+            self._apply, self._publish = self._recorder.apply(self._apply), self._recorder.publish(self._publish)
+            self._recorder.setServiceParent(self)
         self.auth = AuthService(
             reactor,
             config.auth.url,
@@ -194,7 +205,9 @@ class ExchangePush(MultiService):
 
     def _let_clients_in(self) -> None:
         clients = self.config.clients
-        site = public_site(self._reactor, {b"/v1/symbols": self._symbols}, clients.origins)
+        history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
+        pages = {b"/v1/symbols": lambda query: self._symbols(), **history.pages()}
+        site = public_site(self._reactor, pages, clients.origins)
         self.front = Front(
             self._reactor,
             web=site,
@@ -220,17 +233,36 @@ class ExchangePush(MultiService):
 
     # -- what happens on the way
 
-    def _record(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._apply, self._publish = recorder.apply(self._apply), recorder.publish(self._publish)
-        recorder.setServiceParent(self)
+    def _go_on(self, kept: Kept | None, place: tuple[int, int] | None) -> None:
+        """Go on where an earlier run stopped."""
+        if kept is None:
+            return
+        if self._recorder is not None:
+            self._recorder.restored(kept)
+        self.board.restore(kept)
+        if place is not None:
+            self.feed.intake.sequencer.resume(*place)
+        else:
+            self._apply([Gap(0)], self._now_ms())  # nobody knows what came since
+
+    def _publish_amended(self, amended: list[Amended]) -> None:
+        if self._recorder is not None:
+            self._recorder.amended(amended)
+        for candle in amended:
+            for publication in self.board.amend(*candle):
+                self.hub.publish(publication)
 
     def _tick(self) -> None:
         now_ms = self._now_ms()
+        sequencer = self.feed.intake.sequencer
+        if self.board.standing and sequencer.caught_up:
+            self._apply([], now_ms)
         self._latest_ms = int(self._reactor.seconds() * 1000) + _AHEAD_MS
         if self._recorder is not None:
             self._recorder.ticked(now_ms, self._latest_ms)
         publications = self.board.flush(now_ms)
+        if self.keeper is not None:
+            self.keeper.ticked(self.board, sequencer.place)
         for publication in publications:
             self.hub.publish(publication)
         self._time(publications)
@@ -334,7 +366,22 @@ class ExchangePush(MultiService):
             if isinstance(service, Listener):
                 await service.stopService()  # nobody new from now on
         await self._farewell()
+        if self.keeper is not None:
+            self.board.flush(self._now_ms(), last=True)
+            self.keeper.ticked_last(self.board, self.feed.intake.sequencer.place)
         await maybeDeferred(super().stopService)
+
+
+def _begin(config: Config, products: Mapping[str, Product]) -> Begin:
+    """What a record of a server of this configuration begins with."""
+    return Begin(
+        VERSION,
+        config.market.close_grace_ms,
+        {name: asdict(product) for name, product in products.items()},
+        list(config.channels.public),
+        list(config.channels.private),
+        config.store != "none",
+    )
 
 
 def _asker(config: Config, demo: bool) -> Asker | None:

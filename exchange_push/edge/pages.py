@@ -4,31 +4,66 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from exchange_push.errors import PageError, StoreUnavailable, quoted
 
 _TAKEN_S: Final = 10.0  # for a client to take its answer; else one that never reads would hold it for ever
 
-Answer: TypeAlias = Callable[[], object]
-"""Gives what is answered as JSON."""
+Query: TypeAlias = Mapping[str, str]
+"""What stands behind the `?`."""
+Answer: TypeAlias = Callable[[Query], object]
+"""Gives what is answered as JSON, or a Deferred of it. Raises, or fails with, PageError."""
 
 
 class _Json(Resource):
-    isLeaf = True
+    """`answer` None: there is no such page."""
 
-    def __init__(self, answer: Answer, status: int, origins: tuple[str, ...]) -> None:
+    isLeaf = True
+    log = Logger()
+
+    def __init__(self, answer: Answer | None, origins: tuple[str, ...]) -> None:
         super().__init__()
         self._answer = answer
-        self._status = status
         self._origins = origins
 
-    def render(self, request: Request) -> bytes:
-        status, answer = self._status, self._answer
-        if status == 200 and request.method not in (b"GET", b"HEAD"):
+    def render(self, request: Request) -> bytes | int:
+        gone = request.notifyFinish()
+        gone.addErrback(lambda _: None)  # whoever left gets nothing, and needs no line in the log
+        answer = maybeDeferred(self._find, request)
+        answer.addErrback(self._refusal)
+        answer.addCallback(lambda found: self._send(request, *found))
+        return NOT_DONE_YET
+
+    def _find(self, request: Request) -> Any:
+        if self._answer is None:
+            raise PageError(404, "no such page")
+        if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"allow", b"GET, HEAD")
-            status, answer = 405, lambda: {"code": 405, "msg": "expected GET"}
-        body = msgspec.json.encode(answer())
+            raise PageError(405, "expected GET")
+        answer = maybeDeferred(self._answer, _query(request))
+        answer.addCallback(lambda found: (200, found))
+        return answer
+
+    def _refusal(self, failure: Failure) -> tuple[int, object]:
+        if failure.check(PageError):
+            error = failure.value
+            assert isinstance(error, PageError)
+            return error.status, {"code": error.status, "msg": error.msg}
+        if failure.check(StoreUnavailable):
+            return 503, {"code": 503, "msg": failure.getErrorMessage()}
+        self.log.failure("a page failed", failure)
+        return 500, {"code": 500, "msg": "internal error"}
+
+    def _send(self, request: Request, status: int, answer: object) -> None:
+        if request.finished or request._disconnected:
+            return
+        body = msgspec.json.encode(answer)
         request.setResponseCode(status)
         request.setHeader(b"content-type", b"application/json")
         request.setHeader(b"cache-control", b"no-store")
@@ -38,7 +73,18 @@ class _Json(Resource):
             request.setHeader(b"access-control-allow-origin", origin)
             request.setHeader(b"vary", b"origin")
         request.setHeader(b"content-length", b"%d" % len(body))
-        return b"" if request.method == b"HEAD" else body
+        if request.method != b"HEAD":
+            request.write(body)
+        request.finish()
+
+
+def _query(request: Request) -> Query:
+    found: dict[str, str] = {}
+    for name, values in (request.args or {}).items():
+        if len(values) > 1:
+            raise PageError(400, f"{quoted(name.decode('latin-1'))} stands there {len(values)} times, expected once")
+        found[name.decode("latin-1")] = values[0].decode("latin-1")
+    return found
 
 
 class _Pages(Resource):
@@ -50,10 +96,7 @@ class _Pages(Resource):
     def getChild(self, path: bytes, request: Request) -> IResource:
         whole = b"/" + b"/".join([path, *(request.postpath or ())])
         request.postpath = []
-        answer = self._pages.get(whole)
-        if answer is None:
-            return _Json(lambda: {"code": 404, "msg": "no such page"}, 404, self._origins)
-        return _Json(answer, 200, self._origins)
+        return _Json(self._pages.get(whole), self._origins)
 
 
 class _OneRequest(HTTPChannel):

@@ -4,7 +4,7 @@ It is for finding out afterwards; a record that cannot be written ends with one 
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import BinaryIO, Final, TypeAlias
 
@@ -13,9 +13,13 @@ from twisted.application.service import Service
 from twisted.logger import Logger
 
 from exchange_push.errors import ConfigError
+from exchange_push.market.bars import Bar
+from exchange_push.market.changes import Amended
 from exchange_push.market.events import Gap, MarketEvent, Restart
+from exchange_push.market.feed import Past
+from exchange_push.market.kept import Kept
 from exchange_push.pubsub.publication import Publication
-from exchange_push.wire.record import Begin, Item, Pushed, Ticked, applied, encode
+from exchange_push.wire.record import Begin, Item, Mended, Pushed, Recalled, Restored, Ticked, applied, encode
 
 _SYNC_TICKS: Final = 20  # a second's worth may be lost with the process
 
@@ -82,6 +86,16 @@ class Recorder(Service):
 
         return recorded
 
+    def past(self, past: Past) -> Past:
+        """Like `past`, recorded."""
+        return _RecordedPast(past, self._write)
+
+    def restored(self, kept: Kept) -> None:
+        self._write(Restored(kept))
+
+    def amended(self, amended: list[Amended]) -> None:
+        self._write(Mended(amended))
+
     def ticked(self, now_ms: int, latest_ms: int) -> None:
         """Call before the tick."""
         self._write(Ticked(now_ms, latest_ms))
@@ -118,6 +132,18 @@ class Recorder(Service):
             # It closes whatever this raises; why what is left cannot be written is in the log.
             with suppress(OSError):
                 file.close()
+
+
+class _RecordedPast:
+    def __init__(self, past: Past, write: Callable[[Item], None]) -> None:
+        self._past = past
+        self._write = write
+
+    def bars(self, interval: str, start: int, end: int) -> Mapping[str, list[Bar]] | None:
+        bars = self._past.bars(interval, start, end)
+        if bars is not None:
+            self._write(Recalled(interval, start, end, dict(bars)))
+        return bars
 
 
 def _looked_at(events: Iterable[Event], seen: list[Event]) -> Iterator[Event]:

@@ -211,7 +211,9 @@ class FeedIntake:
 
     def _tell(self, step: Restart | Gap, line: Line, now_ms: int) -> None:
         if isinstance(step, Gap):
-            if self._may_log("gap", line, now_ms):
+            if step.count == 0:
+                self.log.warn("feed {line}: events may be lost that came since the server stopped", line=line.name)
+            elif self._may_log("gap", line, now_ms):
                 self.log.warn(
                     "feed {line}: {n} events are lost, the next number is {seq}",
                     line=line.name,

@@ -30,7 +30,9 @@ from exchange_push.market.feed import Feed, FeedFactory, Lasting, Market, Market
 from exchange_push.market.kept import Kept, State
 from exchange_push.market.kline import KlineData, KlineFeed
 from exchange_push.market.latency import Latency
+from exchange_push.market.merged import MergedTrade
 from exchange_push.market.recorded import Recorded, Stretch, Verdict
+from exchange_push.market.trades import TradesFeed
 from exchange_push.pubsub.channel import Channel, ChannelKind, SlowPolicy
 from exchange_push.pubsub.publication import Publication
 
@@ -109,6 +111,12 @@ class Board:
         return self._clock.time
 
     @property
+    def standing(self) -> bool:
+        """Whether it goes on where an earlier run stopped, and was given nothing yet; not even that there is nothing,
+        which is how to let market time go on where the feed is silent."""
+        return self._clock.standing
+
+    @property
     def heard_time(self) -> int:
         """The highest time of an event, ms since the epoch; 0 before the first."""
         return self._clock.heard
@@ -156,12 +164,12 @@ class Board:
                 highest, behind, far = self._bounds(now_ms)
         clock.hear(highest, now_ms)
 
-    def flush(self, now_ms: int) -> list[Publication]:
-        """What is to be published now; called every TICK_MS."""
+    def flush(self, now_ms: int, *, last: bool = False) -> list[Publication]:
+        """What is to be published now; called every TICK_MS. The `last` time, all is due."""
         due: dict[int, bool] = {}
         for every_ms in {kind.every_ms for kind in self._feeds}:
             slot = now_ms // every_ms
-            due[every_ms] = slot != self._slots.get(every_ms)
+            due[every_ms] = last or slot != self._slots.get(every_ms)
             self._slots[every_ms] = slot
         self.storable = all(due[every_ms] for every_ms in self._queued_ms)
         publications: list[Publication] = []
@@ -456,6 +464,18 @@ class Board:
         """The candles that are in memory, oldest first, the running one last."""
         with localcontext(EXACT):
             return [candle for feed in self._charts(interval) for candle in feed.held(symbol)]
+
+    def has_unstored(self, symbol: str, interval: str, before: int) -> bool:
+        """Whether candles that start before this time, in ms, have not been asked for by the store."""
+        changes = self._markets.changes
+        return changes is not None and changes.holds(symbol, interval, before)
+
+    def recent_trades(self, symbol: str) -> list[MergedTrade]:
+        """What was published and not asked for by the store; without one, the newest that are held."""
+        if self._markets.changes is not None:
+            return list(self._markets.changes.trades.get(symbol, ()))
+        feeds = (feed for feed in self._feeds.values() if isinstance(feed, TradesFeed))
+        return [trade for feed in feeds for trade in feed.newest(symbol)]
 
     def chart(self, symbol: str, interval: str, candles: Candles) -> list[KlineData]:
         """What a store has, as clients see it."""

@@ -24,6 +24,16 @@ class Late(NamedTuple):
         return [(interval, start) for interval, start in starts if interval.end(start) <= self.closed_s * 1_000]
 
 
+class Amended(NamedTuple):
+    """A candle that late trades corrected."""
+
+    interval: str
+    symbol: str
+    start: int
+    bar: Bar
+    rev: int
+
+
 class Changes:
     """A store applies them in this order: void, seconds and candles, late, trades, taken, state."""
 
@@ -48,3 +58,9 @@ class Changes:
         """Nothing from this time on, in ms, counts any more."""
         self.void_from = time if self.void_from is None else min(time, self.void_from)
         self.seconds, self.candles, self.late = {}, [], []
+
+    def holds(self, symbol: str, interval: str, before: int) -> bool:
+        """Whether candles of a symbol that start before this time, in ms, are among them."""
+        if interval == "1s":
+            return any(of == symbol and second * 1_000 < before for of, second in self.seconds)
+        return any(of == symbol and name == interval and start < before for name, of, start, _ in self.candles)

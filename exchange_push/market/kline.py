@@ -171,6 +171,7 @@ class KlineFeed:
         market = self._markets.by_symbol[symbol]
         if start >= self._start or start in self._held:
             return None
+        self._since[market] = min(self._since.get(market, start), start)
         at, close = self._closes_before.get(market, (start, ""))
         if start >= at and bar.close != close:
             # Empty candles repeat it from now on; those of the time between are right when they are asked for.

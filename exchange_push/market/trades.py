@@ -58,6 +58,11 @@ class TradesFeed:
                 market = self._markets.by_symbol[symbol.symbol]
                 self._newest[market] = deque(symbol.trades, maxlen=_STATE_TRADES)
 
+    def newest(self, symbol: str) -> list[MergedTrade]:
+        """What the state holds."""
+        market = self._markets.by_symbol.get(symbol)
+        return [] if market is None else list(self._newest.get(market, ()))
+
     def state(self, owner: str) -> Publication | None:
         market = self._markets.by_symbol.get(owner)
         newest = None if market is None else self._newest.get(market)

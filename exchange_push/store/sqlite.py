@@ -12,13 +12,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, localcontext
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import msgspec
 
 from exchange_push.errors import ConfigError
 from exchange_push.market.bars import Bar
-from exchange_push.market.changes import Changes, Late
+from exchange_push.market.changes import Amended, Changes, Late
 from exchange_push.market.chart import Candles, slots
 from exchange_push.market.exact import EXACT, plain
 from exchange_push.market.interval import INTERVALS
@@ -71,16 +71,6 @@ _decode_state = msgspec.msgpack.Decoder(State).decode
 _decode_place = msgspec.msgpack.Decoder(tuple[int, int]).decode
 _decode_holes = msgspec.msgpack.Decoder(list[Hole]).decode
 _decode_trades = msgspec.msgpack.Decoder(list[tuple[int, int, str, str, Literal["buy", "sell"], int, int]]).decode
-
-
-class Amended(NamedTuple):
-    """A candle that late trades corrected."""
-
-    interval: str
-    symbol: str
-    start: int
-    bar: Bar
-    rev: int
 
 
 class SqliteStore:

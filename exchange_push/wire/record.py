@@ -10,7 +10,10 @@ from typing import Final, TypeAlias
 import msgspec
 
 from exchange_push.errors import WireError
+from exchange_push.market.bars import Bar
+from exchange_push.market.changes import Amended
 from exchange_push.market.events import Gap, MarketEvent, Restart
+from exchange_push.market.kept import Kept
 
 VERSION: Final = 1
 _LENGTH_BYTES: Final = 4
@@ -28,6 +31,8 @@ class Begin(msgspec.Struct, array_like=True, tag="begin", frozen=True):
     """Channel types that the operator added;"""
     private: list[str]
     """of them, those of users."""
+    store: bool = False
+    """Whether there was a store."""
 
 
 class RestartItem(msgspec.Struct, array_like=True, tag="restart", frozen=True):
@@ -63,7 +68,28 @@ class Pushed(msgspec.Struct, array_like=True, tag="push", frozen=True):
     json: str | None = None
 
 
-Item: TypeAlias = Begin | Applied | Ticked | Pushed
+class Restored(msgspec.Struct, array_like=True, tag="restore", frozen=True):
+    """What the store gave the board at the start."""
+
+    kept: Kept
+
+
+class Recalled(msgspec.Struct, array_like=True, tag="recall", frozen=True):
+    """What the store gave the board within the tick before."""
+
+    interval: str
+    start: int
+    end: int
+    bars: dict[str, list[Bar]]
+
+
+class Mended(msgspec.Struct, array_like=True, tag="amend", frozen=True):
+    """Candles that late trades corrected in the store were published."""
+
+    candles: list[Amended]
+
+
+Item: TypeAlias = Begin | Applied | Ticked | Pushed | Restored | Recalled | Mended
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Item).decode

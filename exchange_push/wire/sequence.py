@@ -164,9 +164,19 @@ class Sequencer:
         """The number of the event to be applied next."""
         return self._next
 
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """Session and number of the event to be applied next; what `resume` was given before the first packet."""
+        return self._place if self.session is None else (self.session, self._next)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether a packet came, and nothing is missing up to the newest number heard of."""
+        return self.session is not None and not self._missing
+
     def resume(self, session: int, seq: int) -> None:
         """Before the first packet: where an earlier run stopped. If that packet is of the same session, what was
-        missed since is missing like all else; if not, the place is of no use any more."""
+        missed since is missing like all else; if not, nobody knows how many events were, and the gap has none."""
         self._place = session, seq
 
     def received(self, packet: Packet, line: Line, now_ms: int, size_bytes: int = 0) -> list[Step]:
@@ -266,8 +276,14 @@ class Sequencer:
         """Whether the packet's session is the running one from now on."""
         session, seq, _ = packet
         if self.session is None:
-            self._begin(session, self._place[1] if self._place and self._place[0] == session else seq)
+            place = self._place
+            if place is not None and place[0] == session:
+                self._begin(session, place[1])
+            else:
+                self._begin(session, 1 if place is not None and session > place[0] and seq <= _HEAD else seq)
             steps.append(Restart(session))
+            if place is not None and place[0] != session:
+                steps.append(self._gap(0, line))
             return True
         missed = 0
         if session < self.session:

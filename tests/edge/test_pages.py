@@ -25,7 +25,7 @@ class Caller:
     def __init__(self) -> None:
         self.clock = Clock()
         symbols = [f"X{number}" for number in range(20_000)]
-        site = public_site(self.clock, {b"/v1/symbols": lambda: symbols}, ("https://ex.example",))
+        site = public_site(self.clock, {b"/v1/symbols": lambda query: symbols}, ("https://ex.example",))
         self.protocol: Any = site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
         self.transport = Transport()
         self.transport.protocol = self.protocol

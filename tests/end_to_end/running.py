@@ -70,6 +70,7 @@ class Running:
                     "api.listen": f"tcp:0:interface={LOOPBACK}",
                     "lines.listen": f"tcp:0:interface={LOOPBACK}",
                     "feed.listen": [f"udp:0:interface={LOOPBACK}"],
+                    "store": "none",
                     "auth.url": f"http://{LOOPBACK}:{self._auth.getHost().port}/websocket_auth",
                     **{name.replace("__", "."): value for name, value in flags.items()},
                 },
