@@ -17,6 +17,7 @@ from exchange_push.market.latency import BOUNDS_MS, Histogram, Latency
 from exchange_push.metrics import Buckets, Metrics
 from exchange_push.pubsub.hub import Hub
 from exchange_push.pubsub.liveness import Liveness
+from exchange_push.store.keeper import Keeper
 from exchange_push.wire.sequence import COUNTERS
 
 
@@ -50,6 +51,7 @@ def market_counters(metrics: Metrics, board: Board) -> None:
     metrics.add(
         "late_trades_dropped", "Trades too late to correct a candle", "counter", lambda: board.late_trades_dropped
     )
+    metrics.add("repaired_trades", "Trades lost once and taken after all", "counter", lambda: board.repaired_trades)
     metrics.add("restarted_trade_ids", "Trade ids begun anew", "counter", lambda: board.restarted_ids)
     metrics.add("book_gaps", "Books that went out of sync", "counter", lambda: board.book_gaps)
     metrics.add("old_book_events", "Book and depth events passed over as old", "counter", lambda: board.old_book_events)
@@ -89,6 +91,15 @@ def poll_counters(metrics: Metrics, poll: BookPoll) -> None:
     metrics.add("book_polls_behind", "Books that were older than the one held", "counter", lambda: poll.behind)
     metrics.add("book_poll_faults", "Books that failed inside", "counter", lambda: poll.faults)
     metrics.add("book_polls_in_flight", "Books being asked for", "gauge", lambda: poll.in_flight)
+
+
+def store_counters(metrics: Metrics, keeper: Keeper) -> None:
+    metrics.add("store_up", "Whether the store is written", "gauge", lambda: int(keeper.up))
+    metrics.add("store_writes", "Transactions written", "counter", lambda: keeper.writes)
+    metrics.add("store_failed", "Transactions that could not be written", "counter", lambda: keeper.failed)
+    metrics.add("store_reads", "Questions of clients to the store", "counter", lambda: keeper.reads)
+    metrics.add("store_reading", "Questions being answered", "gauge", lambda: keeper.reading)
+    metrics.add("store_faults", "What could not be read, or failed inside", "counter", lambda: keeper.faults)
 
 
 def liveness_counters(metrics: Metrics, liveness: Liveness) -> None:

@@ -24,6 +24,7 @@ from exchange_push.counters import (
     liveness_counters,
     market_counters,
     poll_counters,
+    store_counters,
 )
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.front import Front, one_spelling
@@ -227,6 +228,8 @@ class ExchangePush(MultiService):
         liveness_counters(self.metrics, self.liveness)
         poll_counters(self.metrics, self.book_poll)
         market_counters(self.metrics, self.board)
+        if self.keeper is not None:
+            store_counters(self.metrics, self.keeper)
         client_counters(self.metrics, self.hub, self.clients, self.front, self.auth)
         intake_counters(self.metrics, self.desk, self.gate, self.api, self.lines, self.pushes)
         self.metrics.add("tick_faults", "Ticks that failed inside", "counter", lambda: self.ticks.faults)

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exchange_push.config import PREFIX, Config, Symbol, keys, load, variables
+from exchange_push.config import PREFIX, RETENTION, Config, Symbol, keys, load, variables
 from exchange_push.options import Options
 from tests.docs.documents import ROOT, blocks, code, documents, prose, section, table
 
@@ -84,3 +84,9 @@ def test_no_document_names_a_key_variable_or_flag_that_is_not_there(document: Pa
             assert name.partition("=")[0] in {*variables(), f"{PREFIX}CONFIG"}, name
         if name.startswith("--") and document.stem not in ("recorded-feed", "intake-record"):
             assert name.split(" ")[0].rstrip(",") in flags, name
+
+
+def test_the_retention_that_stands_there_is_the_default() -> None:
+    [example] = blocks("docs/reference/store.md", "toml")
+
+    assert tomllib.loads(example.text) == {"retention": RETENTION}

@@ -1,6 +1,7 @@
 """docs/reference/metrics.md names every metric of a running server, and no other."""
 
 import re
+from pathlib import Path
 
 import pytest_twisted
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,8 +23,8 @@ def documented() -> list[tuple[str, str, str, str]]:
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_metrics_are_those_of_a_running_server(start: Start) -> None:
-    running = start()
+async def test_the_metrics_are_those_of_a_running_server(start: Start, tmp_path: Path) -> None:
+    running = start(store=str(tmp_path / "store"))
     client = await running.client(token="***")
     await running.push({}, path="/v1/users/1001/disconnect")
     assert await client.close_code() == 4503  # a code that is counted has its label
