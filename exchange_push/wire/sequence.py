@@ -34,6 +34,7 @@ COUNTERS: Final = {
     "requests": "Requests for missing ranges; counted on the line whose packet showed that they were missing.",
     "requests_held": "Requests not sent, because so much was asked for already.",
     "recovered_events": "Events that came after they had been asked for.",
+    "put_off": "Packets left for later, because so many events before them are being asked for.",
     "gaps": "Ranges of numbers given up; counted on the line whose packet showed that they were missing.",
     "lost_events": "Events in these ranges.",
     "restarts": "Changes to another session; counted on the line that brought it first.",
@@ -54,6 +55,8 @@ _WAITING_BYTES: Final = 64 << 20  # 65,536 events may be as many books of 2,000 
 _ASKED_PER_MS: Final = 256
 _ASKED_AT_ONCE: Final = 65_536
 _ASKED_LEAST: Final = 64
+# A range of more may take longer than the deadline to come: after an outage of ours it has as long as answers come.
+_LONG: Final = 1_000
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +79,7 @@ class Line:
     requests: int = 0
     requests_held: int = 0
     recovered_events: int = 0
+    put_off: int = 0
     gaps: int = 0
     lost_events: int = 0
     restarts: int = 0
@@ -92,6 +96,8 @@ class _Missing(NamedTuple):
     end: int
     since_ms: int
     line: Line
+    whole: int
+    """How many there were then, of which these are what is left."""
 
 
 _since_ms = attrgetter("since_ms")
@@ -199,6 +205,9 @@ class Sequencer:
         self._far = None
         self.heard_ms = now_ms
         end = seq + len(events or ())
+        if end > self._known and self._is_full() and self._is_recovering():
+            line.put_off += 1
+            return steps
         if events and seq == self._known and not self._missing:  # as nearly all do
             self._next = self._known = self._heard[line] = end
             self.ended = False
@@ -215,9 +224,17 @@ class Sequencer:
             self._miss(seq, line, now_ms)
         self._heard[line] = max(end, self._heard.get(line, 0))
         self._drain(steps)
-        while self.waiting_events > self._waiting_limit or self.waiting_bytes > self._waiting_limit_bytes:
+        while self._is_full() and not self._is_recovering():
             self._give_up(steps)
         return steps
+
+    def _is_full(self) -> bool:
+        return self.waiting_events > self._waiting_limit or self.waiting_bytes > self._waiting_limit_bytes
+
+    def _is_recovering(self) -> bool:
+        """Whether a long range is being asked for, so that what is newer had better come later than what is older be
+        given up."""
+        return bool(self._tries_ms) and bool(self._missing) and self._missing[0].whole > _LONG
 
     def due_ms(self) -> int | None:
         """When `tick` and `requests` may have something to do; None: not before another packet came."""
@@ -227,6 +244,11 @@ class Sequencer:
         """Gives up the ranges whose deadline has passed."""
         steps: list[Step] = []
         while self._missing and now_ms >= self._missing[0].since_ms + self._deadline_ms:
+            first = self._missing[0]
+            if first.whole > _LONG and first.end - first.first < first.whole:
+                # All that is behind it waits for it anyway.
+                self._missing = [each._replace(since_ms=now_ms, whole=each.end - each.first) for each in self._missing]
+                break
             self._give_up(steps)
         self._due_ms = self._next_due_ms()
         return steps
@@ -358,11 +380,13 @@ class Sequencer:
     def _miss(self, end: int, line: Line, now_ms: int) -> None:
         last = self._missing[-1] if self._missing else None
         if last is not None and last.end == self._known and last.since_ms == now_ms:
-            self._missing[-1] = last._replace(end=end)  # or a flood of heartbeats would make a list of them
+            self._missing[-1] = last._replace(
+                end=end, whole=end - last.first
+            )  # or a flood of heartbeats would make a list of them
         else:
             due_ms = now_ms + (self._tries_ms[0] if self._tries_ms else self._deadline_ms)
             self._due_ms = min(self._due_ms, due_ms) if self._missing else due_ms
-            self._missing.append(_Missing(self._known, end, now_ms, line))
+            self._missing.append(_Missing(self._known, end, now_ms, line, end - self._known))
         self._known = end
 
     def _drain(self, steps: list[Step]) -> None:

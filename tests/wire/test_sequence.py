@@ -404,12 +404,66 @@ def test_what_was_missed_since_an_earlier_run_stopped_is_asked_for() -> None:
     assert feed.heard(packet(6, 4)) == [[7, 8, 9, 10]]
 
 
-def test_a_place_in_another_session_is_of_no_use() -> None:
-    for session in (1, 3):
+def test_a_place_in_an_older_session_leaves_a_gap_of_unknown_size_and_the_newer_one_is_asked_for_from_its_start() -> (
+    None
+):
+    feed = Feed(deadline_ms=1_000)
+    feed.sequencer.resume(2, 7)
+    assert feed.heard(packet(10, session=3)) == [Restart(3), Gap(0)]
+    assert feed.asks(2) == [(1, 9)]
+    assert feed.heard(packet(1, 9, session=3)) == [list(range(1, 11))]
+
+
+def test_a_place_in_a_session_that_is_not_heard_any_more_leaves_a_gap_of_unknown_size() -> None:
+    for session, seq in ((1, 10), (3, 5_000)):
         feed = Feed(deadline_ms=1_000)
         feed.sequencer.resume(2, 7)
-        assert feed.heard(packet(10, session=session)) == [Restart(session), [10]]
+        assert feed.heard(packet(seq, session=session)) == [Restart(session), Gap(0), [seq]]
         assert feed.asks(2) == []
+
+
+def test_until_a_packet_comes_the_place_stays_what_it_was() -> None:
+    feed = Feed()
+    feed.sequencer.resume(2, 7)
+    assert (feed.sequencer.place, feed.sequencer.caught_up) == ((2, 7), False)
+    feed.heard(packet(7, 3, session=2))
+    assert (feed.sequencer.place, feed.sequencer.caught_up) == ((2, 10), True)
+    feed.heard(packet(11, session=2))
+    assert (feed.sequencer.place, feed.sequencer.caught_up) == ((2, 10), False)
+
+
+def test_a_long_outage_is_recovered_for_as_long_as_answers_come() -> None:
+    feed = Feed(deadline_ms=1_000, waiting_limit=1_000)
+    feed.sequencer.resume(1, 1)
+    feed.heard(packet(200_001))
+    applied = []
+    live = 200_002
+    for at in range(1, 20_000):
+        for step in feed.heard(packet(live, 10), at=at):  # what does not fit comes again when it is asked for
+            applied += step if isinstance(step, list) else []
+        live += 10
+        steps = feed.sequencer.tick(at)
+        assert steps == []
+        for request in feed.sequencer.requests(at)[:1]:
+            for step in feed.heard(packet(request.seq, min(request.count, 5_000)), at=at):
+                applied += step if isinstance(step, list) else []
+        assert feed.sequencer.waiting_events <= 1_010
+        if len(applied) > 250_000:
+            break
+    assert applied == list(range(1, len(applied) + 1))
+    assert (feed.line.gaps, feed.line.lost_events) == (0, 0)
+    assert feed.line.put_off > 0
+
+
+def test_a_long_outage_of_which_nothing_comes_any_more_is_given_up() -> None:
+    feed = Feed(deadline_ms=1_000)
+    feed.sequencer.resume(1, 1)
+    feed.heard(packet(200_001))
+    assert feed.asks(2) == [(1, 65_536)]
+    feed.heard(packet(1, 5_000), at=3)
+    assert feed.sequencer.tick(1_000) == []
+    assert feed.sequencer.tick(1_999) == []
+    assert feed.sequencer.tick(2_000) == [Gap(195_000), [200_001]]
 
 
 def test_silence_is_measured_on_what_belongs_to_the_running_session() -> None:
