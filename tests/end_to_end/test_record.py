@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_twisted
 from twisted.internet.utils import getProcessOutputAndValue
@@ -67,6 +68,62 @@ async def test_a_rerun_of_the_record_gives_every_publication_byte_for_byte(
         assert messages == again[name][: len(messages)], name
         assert len(again[name]) - len(messages) <= 5  # of the moment between the client's end and the server's
     assert record.stat().st_mode & 0o077 == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_rerun_needs_no_store_to_repeat_what_a_server_made_of_one(start: Start, tmp_path: Path) -> None:
+    record, store = tmp_path / "intake.record", str(tmp_path / "store")
+    at = 1_700_000_000_000
+
+    def trade(number: int, time: int) -> list[Any]:
+        return ["trade", "A", number, f"{100 + number % 9}.5", "0.25", "buy", time, None]
+
+    first = start(store=store)
+    for number in range(1, 300):
+        first.feed(trade(number, at + 30_000 * number))
+    await first.until(lambda: first.server.board.trades == 299)
+    await first.stop_server()
+    running = start(store=store, record=str(record))
+    running.seq = first.seq
+    names = ["A@kline_1m", "A@kline_1h", "A@ticker", "A@trades"]
+    client = await running.client(*names)
+    for number in range(300, 330):
+        running.feed(trade(number, at + 30_000 * number))
+    running.feed(trade(330, at + 30_000 * 200))  # long closed: only the store has its candles
+    # A day on: old ends of windows are split by what the store gives back.
+    for number in range(331, 334):
+        running.feed(trade(number, at + 86_400_000 + 30_000 * number - 9_000_000))
+    await running.until(lambda: running.server.board.trades == 34)
+    heard: dict[str, list[bytes]] = {}
+
+    async def event(name: str) -> Any:
+        while True:
+            _, message = await client.raw()
+            found = msgspec.json.decode(message)
+            heard.setdefault(found["event"], []).append(message)
+            if found["event"] == name:
+                return found["data"]
+
+    candle = await event("A@kline_1m")
+    while (candle["start"], candle["rev"]) != (at + 30_000 * 200 - 20_000, 1):
+        candle = await event("A@kline_1m")
+    ticker = await event("A@ticker")
+    while ticker["closeTime"] < at + 86_400_000 + 30_000 * 333 - 9_000_000:
+        ticker = await event("A@ticker")
+    await client.leave()
+    await running.stop_server()
+
+    again = rerun(list(decode([record.read_bytes()])))
+
+    assert ticker["complete"]
+    assert candle["count"] == 3
+    assert sum(map(len, heard.values())) > 30
+    for name, messages in heard.items():
+        if len(messages) == 1:
+            continue
+        # The first is the state on subscribing, which is no publication of its own.
+        begin = again[name].index(messages[1])
+        assert again[name][begin : begin + len(messages) - 1] == messages[1:], name
 
 
 def _last(publication: Any) -> int | None:
