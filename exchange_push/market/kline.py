@@ -344,6 +344,8 @@ class KlineFeed:
             self._since[market] = closed.start
 
     def _publish_again(self, market: Market, closed: _Closed, before: str, publications: list[Publication]) -> None:
+        complete = self._markets.recorded.complete(closed.start, closed.end, market.taken)
+        (closed.partial.discard if complete else closed.partial.add)(market)
         never = market not in self._since or closed.start < self._since[market]
         rev = closed.revs[market] = closed.revs.get(market, -1 if never or not closed.published else 0) + 1
         if self._markets.wanted(Channel(self._kind, market.symbol)):
@@ -365,7 +367,6 @@ class KlineFeed:
                     complete = recorded.complete(closed.start, closed.end, market.taken)
                     since = self._since.get(market)
                     if since is not None and since <= closed.start and complete is (market in closed.partial):
-                        (closed.partial.discard if complete else closed.partial.add)(market)
                         before = self._close_before(market, closed.start)
                         self._publish_again(market, closed, before, publications)
         for market in markets:
