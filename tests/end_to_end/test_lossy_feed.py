@@ -160,3 +160,90 @@ async def test_ten_thousand_forged_datagrams_change_nothing_and_are_counted(
     await running.until(lambda: running.server.board.trades == PACKETS * PER_PACKET)
     assert line.forged == 10_000
     assert "exchange_push_feed_forged_total" in await running.get("/metrics")
+
+
+class Market:
+    """A book that changes with each packet, as its engine knows it."""
+
+    def __init__(self) -> None:
+        self.random = Random(5)
+        self.sides: tuple[dict[str, str], dict[str, str]] = ({}, {})
+        self.id = 0
+        self.was: dict[int, tuple[dict[str, str], dict[str, str]]] = {}
+
+    def change(self) -> list[object]:
+        self.id += 1
+        side = self.random.randrange(2)
+        price, qty = str(self.random.randrange(20) + 100 * (1 + side)), str(self.random.randrange(3))
+        if qty == "0":
+            self.sides[side].pop(price, None)
+        else:
+            self.sides[side][price] = qty
+        self.was[self.id] = (dict(self.sides[0]), dict(self.sides[1]))
+        levels: list[list[list[str]]] = [[], []]
+        levels[side] = [[price, qty]]
+        return ["depth", "BTCUSDT", self.id, self.id, NOW_MS + self.id, *levels]
+
+    def whole(self) -> list[object]:
+        bids, asks = (list(map(list, side.items())) for side in self.sides)
+        return ["book", "BTCUSDT", self.id, NOW_MS + self.id, bids, asks]
+
+
+@pytest.mark.parametrize("loss", [0.001, 0.01, 0.05])
+@pytest_twisted.ensureDeferred
+async def test_without_re_requests_clients_are_told_of_losses_and_books_are_right_at_the_next_whole_one(
+    start: Start, loss: float
+) -> None:
+    running = start(feed__grace_ms=0)
+    client = await running.client("BTCUSDT@depth", "BTCUSDT@ticker", "BTCUSDT@kline_1d", "system")
+    market = Market()
+    sender = Sender(reactor, [(LOOPBACK, running.feed_port)], NOW_MS, faults=Faults(loss, repeat=0.01), seed=8)
+    port = reactor.listenUDP(0, sender, interface=LOOPBACK)
+    sender.send([market.change(), market.whole()])
+    for number in range(1, 3_000):
+        events = [market.change(), *trades(number, 1)]
+        sender.send([*events, market.whole()] if number % 250 == 0 else events)
+        if number % TURN_PACKETS == 0:
+            await deferLater(reactor, 0.01)
+    sender._faults = Faults()
+    sender.send([market.change(), market.whole()])
+    (line,) = running.server.feed.lines
+    await running.until(lambda: line.packets > 0 and running.server.feed.intake.sequencer.next_seq == sender.seq)
+    board = running.server.board
+    await running.until(lambda: (book := board.book("BTCUSDT")) is not None and book.in_sync and book.id == market.id)
+
+    book: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    told: list[str] = []
+    last = snapshots = 0
+    ticker: dict[str, Any] = {}
+    candle: dict[str, Any] = {}
+    while last != market.id or not ticker or not candle or told.count("live") < told.count("stale"):
+        message = await client.next()
+        data = message["data"]
+        if message["event"] == "system":
+            told += [data["type"]] if data["channel"] == "BTCUSDT@depth" else []
+        elif message["event"] == "BTCUSDT@ticker":
+            ticker = data
+        elif message["event"] == "BTCUSDT@kline_1d":
+            candle = data
+        else:
+            if data["type"] == "snapshot":
+                book = ({}, {})
+                snapshots += 1
+            else:
+                assert data["prev"] == last
+            last = data["last"]
+            for side, levels in zip(book, (data["bids"], data["asks"]), strict=True):
+                side.update(levels)
+                for price, qty in levels:
+                    if qty == "0":
+                        del side[price]
+            assert book == market.was[last]
+    assert sender.lost > 0
+    assert line.lost_events > 0
+    assert snapshots >= 1
+    assert told.count("stale") == told.count("live") > 0
+    assert not ticker["complete"]
+    assert not candle["complete"]
+    port.protocol.end()
+    await maybeDeferred(port.stopListening)
