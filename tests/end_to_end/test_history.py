@@ -162,3 +162,29 @@ async def test_a_store_that_is_in_use_ends_the_start_with_one_line(start: Start,
             amended=lambda _: None,
             now_ms=lambda: 0,
         ).startService()
+
+
+@pytest_twisted.ensureDeferred
+async def test_trades_that_a_gap_took_can_be_sent_later_and_make_history_and_stream_whole(
+    start: Start, tmp_path: Path
+) -> None:
+    running = start(store=str(tmp_path / "store"), feed__grace_ms=0)
+    client = await running.client("BTCUSDT@kline_1m")
+    running.feed(trade(1, "100.5", 0), trade(2, "101.5", 1_000))
+    running.seq += 1
+    running.feed(trade(4, "103.5", 30_000))
+    for number in range(5, 12):
+        running.feed(trade(number, "100.5", 60_000 * number))
+    await running.until(lambda: running.server.board.trades == 10)
+    span = {"symbol": "BTCUSDT", "from_": T - 20_000, "limit": 2}
+    _, before = await page(running, "/v1/klines", **span)
+    answer = await running.push([trade(3, "99.5", 20_000)], path="/v1/events")
+
+    event = await client.event("BTCUSDT@kline_1m")
+    while (event["start"], event["count"]) != (T - 20_000, 4):
+        event = await client.event("BTCUSDT@kline_1m")
+    _, after = await page(running, "/v1/klines", **span)
+    assert answer["r"] == {"s": 1, "f": 0}
+    assert [(candle["count"], candle["complete"]) for candle in before] == [(3, False), (0, True)]
+    assert after == [event, before[1]]
+    assert (event["low"], event["complete"], event["rev"]) == ("99.5", False, 1)  # the first: it began within it
