@@ -3,17 +3,33 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from exchange_push.market.bars import Bar
 from exchange_push.market.clock import LATE_MS, LONGEST_RUN
 from exchange_push.market.interval import Interval
 from exchange_push.market.recorded import Stretch
 
 
+class Candle(NamedTuple):
+    """A candle with trades, as a store has it: what is text here goes to clients as it is."""
+
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    quote_volume: str
+    taker_volume: str
+    taker_quote_volume: str
+    count: int  # type: ignore[assignment]  # tuple.count is of no use here
+    first_id: int
+    last_id: int
+    rev: int
+
+
 class Candles(NamedTuple):
     """Candles of one symbol and interval that ended, oldest first."""
 
-    rows: list[tuple[int, Bar | None, int]]
-    """Start in ms, trades or None of an empty one, rev."""
+    rows: list[tuple[int, Candle | None]]
+    """By start in ms; None: an empty one."""
     before: str
     """The close before the first; "" where there is none, so that empty ones at the beginning are no candles."""
 
@@ -51,6 +67,8 @@ def slots(
 
 def _leap(interval: Interval, start: int, leaps: list[Stretch]) -> Stretch | None:
     """The leap in which the candle that starts here was not made."""
+    if not leaps:
+        return None
     return next(
         (leap for leap in leaps if leap[0] < start and interval.end(start) <= leap[1] and start < leap[1] - LATE_MS),
         None,

@@ -160,10 +160,15 @@ class KlineFeed:
             return []
         found: list[KlineData] = []
         close = candles.before
-        for start, bar, rev in candles.rows:
-            if bar is not None or close:
-                found.append(self._candle(market, start, self._interval.end(start), bar, close, rev))
-            close = close if bar is None else bar.close
+        for start, candle in candles.rows:
+            end = self._interval.end(start)
+            if candle is None:
+                if close:
+                    found.append(self._candle(market, start, end, None, close, 0))
+                continue
+            complete = self._markets.recorded.complete(start, end, market.taken)
+            found.append(KlineData(symbol, self.interval, start, end, *candle[:-1], True, complete, candle.rev))
+            close = candle.close
         return found
 
     def amend(self, symbol: str, start: int, bar: Bar, rev: int) -> Publication | None:

@@ -19,7 +19,7 @@ import msgspec
 from exchange_push.errors import ConfigError
 from exchange_push.market.bars import Bar
 from exchange_push.market.changes import Amended, Changes, Late
-from exchange_push.market.chart import Candles, slots
+from exchange_push.market.chart import Candle, Candles, slots
 from exchange_push.market.exact import EXACT, plain
 from exchange_push.market.interval import INTERVALS
 from exchange_push.market.kept import Kept, KeptSymbol, Part, State, parts
@@ -43,6 +43,7 @@ _COLUMNS: Final = (
     "open, high, low, close, close_qty, volume, quote_volume, taker_volume, taker_quote_volume,"
     " count, first_id, last_id, first_run, last_run, rev"
 )
+_SHOWN: Final = ", ".join(Candle._fields)
 _MARKS: Final = ", ".join("?" * 15)
 _KEYS: Final = {"second": "start, symbol", "candle": "symbol, interval, start", "trades": "symbol, start, first_id"}
 # Seconds lie by time, so that each write goes to the end of the table; candles by symbol, so that a chart is one read.
@@ -345,19 +346,19 @@ class SqliteStore:
         # Seconds are looked up from a full minute on: candles tell the price of before.
         all_starts = [*range(starts[0] - starts[0] % 60_000, starts[0], 1_000), *starts] if interval == "1s" else starts
         rows = self._seconds(number, all_starts) if interval == "1s" else self._candles(number, interval, starts)
-        found = {row[0]: (_bar(row[0], row[1:]), row[-1]) for row in rows}
+        found: dict[int, Candle] = {row[0]: Candle(*row[1:]) for row in rows}
         before = self._close_before(number, all_starts[0])
         for at in all_starts[: -len(starts)]:
             if at in found:
-                before = found[at][0].close
-        return Candles([(at, *found.get(at, (None, 0))) for at in starts], before)
+                before = found[at].close
+        return Candles([(at, found.get(at)) for at in starts], before)
 
     def _candles(self, number: int, interval: str, starts: list[int]) -> Iterable[tuple[Any, ...]]:
-        sql = f"SELECT start, {_COLUMNS} FROM candle WHERE symbol = ? AND interval = ? AND start BETWEEN ? AND ?"
+        sql = f"SELECT start, {_SHOWN} FROM candle WHERE symbol = ? AND interval = ? AND start BETWEEN ? AND ?"
         return self._db.execute(sql, (number, interval, starts[0], starts[-1]))
 
     def _seconds(self, number: int, starts: list[int]) -> Iterable[tuple[Any, ...]]:
-        sql = f"SELECT start, {_COLUMNS} FROM second WHERE start = ? AND symbol = ?"
+        sql = f"SELECT start, {_SHOWN} FROM second WHERE start = ? AND symbol = ?"
         for start in starts:  # a seek for each: they do not lie by symbol
             yield from self._db.execute(sql, (start, number))
 
