@@ -244,7 +244,7 @@ class ExchangePush(MultiService):
             self._recorder.restored(kept)
         self.board.restore(kept)
         if place is not None:
-            self.feed.intake.sequencer.resume(*place)
+            self.feed.resume(*place)
         else:
             self._apply([Gap(0)], self._now_ms())  # nobody knows what came since
 

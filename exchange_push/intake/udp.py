@@ -321,6 +321,7 @@ class FeedService(Service):
         self.ports: list[FeedPort] = []
         """Of each line, while it listens."""
         self._extra: FeedPort | None = None
+        self._resumed_ms: int | None = None
 
     def privilegedStartService(self) -> None:
         """Raises ConfigError, one line, where an address cannot be listened on."""
@@ -378,9 +379,16 @@ class FeedService(Service):
         """Requests for missing events that could not be sent."""
         return 0 if self._asker is None else self._asker.unsent
 
+    def resume(self, session: int, seq: int) -> None:
+        """Go on where an earlier run stopped. The feed was heard then, so that its silence counts from now on."""
+        self.intake.sequencer.resume(session, seq)
+        self._resumed_ms = self._now_ms()
+
     def silent_ms(self) -> int | None:
         """How long no packet of the running session came; None: never one."""
         heard_ms = self.intake.sequencer.heard_ms
+        if heard_ms is None:
+            heard_ms = self._resumed_ms
         return None if heard_ms is None else self._now_ms() - heard_ms
 
     def is_stale(self, stale_ms: int) -> bool:

@@ -188,3 +188,39 @@ async def test_trades_that_a_gap_took_can_be_sent_later_and_make_history_and_str
     assert [(candle["count"], candle["complete"]) for candle in before] == [(3, False), (0, True)]
     assert after == [event, before[1]]
     assert (event["low"], event["complete"], event["rev"]) == ("99.5", False, 1)  # the first: it began within it
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_stored_is_told_to_be_stale_while_the_feed_is_not_heard_again(
+    start: Start, tmp_path: Path
+) -> None:
+    first = start(store=str(tmp_path / "store"))
+    await feed_all(first, trade(1, "100.5", 0), trade(2, "100.5", 1_000))
+    await first.stop_server()
+    second = start(store=str(tmp_path / "store"), feed__stale_ms=200)
+    client = await second.client("system", "BTCUSDT@ticker")
+    assert (await client.event("BTCUSDT@ticker"))["lastId"] in (1, 2)
+
+    assert (await client.event("system"))["type"] == "stale"
+    assert await second.get("/readyz") == {"status": "the feed is silent"}
+    second.session, second.seq = first.session, first.seq
+    second.feed()
+    assert (await client.event("system"))["type"] == "live"
+    closes = await client.event("BTCUSDT@ticker")
+    while closes["lastId"] != 2:
+        closes = await client.event("BTCUSDT@ticker")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_leaves_before_its_answer_costs_no_line_in_the_log(start: Start, tmp_path: Path) -> None:
+    running = start(store=str(tmp_path / "store"))
+    await feed_all(running, trade(1, "100.5", 0), trade(2, "100.5", 120_000))
+    keeper = running.server.keeper
+    assert keeper is not None
+    caller = await running.raw("listen 1")
+    caller.transport.write(b"GET /v1/klines?symbol=BTCUSDT HTTP/1.1\r\nHost: a\r\n\r\n")
+    await running.until(lambda: keeper.reads == 1)
+    caller.transport.abortConnection()
+
+    await running.until(lambda: keeper.reading == 0)
+    assert keeper.faults == 0
