@@ -7,6 +7,7 @@ from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Final, NoReturn
 
+from msgspec import structs
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 from twisted.python.url import URL
@@ -17,6 +18,7 @@ from exchange_push.errors import ConfigError, quoted
 from exchange_push.intake.feed_port import Sources, parse_feed, parse_rerequest
 from exchange_push.intake.gate import guard_listen
 
+_DEMO_STORE: Final = "exchange-push-demo.sqlite"
 _KEYS: Final = (
     ("api", "api.listen"),
     ("lines", "lines.listen"),
@@ -95,6 +97,9 @@ class Options(usage.Options):
             check(self.config)
         except ConfigError as error:
             exit_with(str(error))
+        if self["demo"] and self.config.store == Config().store:
+            # Or a real server that is started there next would go on with the demo's market.
+            self.config = structs.replace(self.config, store=_DEMO_STORE)
         if self["check-config"]:
             print("The configuration is right.")
             raise SystemExit(0)

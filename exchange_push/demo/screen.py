@@ -48,6 +48,7 @@ _WIDTH: Final = 66  # of what is shown, after time and event
 
 def introduction(public_url: str, api_url: str) -> str:
     """What to type to connect, in plain ASCII."""
+    http = f"http://{urlsplit(public_url).netloc}"
     return f"""
 exchange-push demo: a pretend exchange trades {", ".join(_SYMBOLS)}.
 
@@ -59,6 +60,8 @@ exchange-push demo: a pretend exchange trades {", ".join(_SYMBOLS)}.
                                  {{"op":"subscribe","channels":["@order","@balance"]}}
   Push to that user yourself:    curl -d '{{"c":"ex:1001@balance","d":{{"asset":"USDT","balance":"1.23"}}}}' \\
                                    {api_url}/v1/mesh/publish
+
+  Ask for what was:              curl "{http}/v1/klines?symbol=BTCUSDT&interval=1s&limit=3"
 
   demo-bob is the other user, 1002. Ctrl-C ends it. What follows is what a client gets, two lines a second of it:
 """
