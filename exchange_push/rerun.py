@@ -17,7 +17,7 @@ import msgspec
 from exchange_push import catalog
 from exchange_push.errors import WireError, quoted
 from exchange_push.market.board import Board
-from exchange_push.market.feed import Product
+from exchange_push.market.product import Product
 from exchange_push.pubsub.channel import Registry, SlowPolicy, client_name
 from exchange_push.pubsub.publication import Publication, View
 from exchange_push.wire.dialects.plain import PLAIN
@@ -59,7 +59,7 @@ class Rerun:
         return Board(
             catalog.COMPUTED,
             wanted=lambda channel: True,
-            products={symbol: msgspec.convert(fields, Product) for symbol, fields in begin.products.items()},
+            products=_products(begin),
             close_grace_ms=begin.close_grace_ms,
             latest_ms=lambda: self._latest_ms,
         )
@@ -79,6 +79,13 @@ class Rerun:
         message = item.text if item.text is not None else item.binary
         data = None if item.json is None else msgspec.Raw(item.json.encode())
         return Publication(channel, data, message=message, slow=SlowPolicy.QUEUE)
+
+
+def _products(begin: Begin) -> dict[str, Product]:
+    try:
+        return msgspec.convert(begin.products, dict[str, Product])
+    except msgspec.ValidationError as error:
+        raise WireError(f"products: {error}: a record of another version?") from None
 
 
 def lines(publications: Iterable[Publication], wanted: frozenset[str]) -> Iterator[bytes]:

@@ -4,10 +4,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
@@ -43,7 +43,6 @@ from exchange_push.intake.websocket import PushFactory
 from exchange_push.lifecycle import Listener, Ticks
 from exchange_push.market.board import TICK_MS, Board
 from exchange_push.market.events import UserEvent
-from exchange_push.market.feed import Product
 from exchange_push.metrics import Metrics
 from exchange_push.options import Options, exit_with
 from exchange_push.pubsub.channel import Channel, Owner, Registry
@@ -77,11 +76,10 @@ class ExchangePush(MultiService):
         self.in_background = False
 
         self._latest_ms = 0
-        products = {name: Product(funding_hours=symbol.funding_hours) for name, symbol in config.symbols.items()}
         self.board = Board(
             catalog.COMPUTED,
             wanted=lambda channel: self.hub.wanted(channel),
-            products=products,
+            products=config.symbols,
             close_grace_ms=config.market.close_grace_ms,
             latest_ms=lambda: self._latest_ms,
         )
@@ -96,7 +94,7 @@ class ExchangePush(MultiService):
             begin = Begin(
                 VERSION,
                 config.market.close_grace_ms,
-                {name: asdict(product) for name, product in products.items()},
+                {name: msgspec.to_builtins(product) for name, product in config.symbols.items()},
                 list(config.channels.public),
                 list(config.channels.private),
             )
@@ -236,7 +234,9 @@ class ExchangePush(MultiService):
         self._time(publications)
         unsure = self.board.unsure_books() | self.book_poll.overdue
         # After what is published: who hears that a book is live again has its snapshot by then.
-        self.liveness.look(self.terms.now_ms(), self.feed.silent_ms(), unsure, self.book_poll.current)
+        self.liveness.look(
+            self.terms.now_ms(), self.feed.silent_ms(), unsure, self.book_poll.current, self.board.unpriced()
+        )
 
     def _time(self, publications: list[Publication]) -> None:
         """Count how long it took; by the next turn the sockets were written to."""

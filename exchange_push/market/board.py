@@ -22,8 +22,10 @@ from exchange_push.market.events import (
     Trade,
 )
 from exchange_push.market.exact import EXACT
-from exchange_push.market.feed import Feed, FeedFactory, Market, Markets, Product, Tick
+from exchange_push.market.feed import Feed, FeedFactory, Market, Markets, Tick
 from exchange_push.market.latency import Latency
+from exchange_push.market.markprice import MarkPrices
+from exchange_push.market.product import Product
 from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.publication import Publication
 
@@ -70,6 +72,7 @@ class Board:
         self._clock = MarketClock(close_grace_ms)
         self._recorded = Recorded()
         self._markets = Markets(wanted, products, self._recorded)
+        self.marks = self._markets.shared(MarkPrices)
         self._feeds: dict[ChannelKind, Feed] = {kind: make(kind, self._markets) for kind, make in kinds.items()}
         self.latency = Latency(kinds, TICK_MS)
         self._now_ms = 0  # of the events being applied
@@ -181,6 +184,10 @@ class Board:
     def unsure_books(self) -> Set[str]:
         """Symbols whose book went out of sync after clients may have seen it, until a new one is published."""
         return {market.symbol for market in self._unsure}
+
+    def unpriced(self) -> Set[str]:
+        """Symbols that had a mark price and whose index is lost at present."""
+        return {market.symbol for market in self.marks.unpriced}
 
     def _note_unsure(self, tick: Tick) -> None:
         for market in tick.booked:

@@ -9,7 +9,7 @@ client that finds levels by text finds them too.
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 from zlib import crc32
@@ -107,6 +107,17 @@ class Side:
     def publish(self) -> None:
         self._changed = {}
 
+    @property
+    def top(self) -> Decimal | None:
+        """The best price; None where there is no level."""
+        return self._prices[-1 if self._falling else 0] if self._prices else None
+
+    def walk(self) -> Iterator[tuple[Decimal, Decimal]]:
+        """(price, quantity), best first, read as far as it is asked for."""
+        levels = self._levels
+        for price in reversed(self._prices) if self._falling else self._prices:
+            yield price, Decimal(levels[price][1])
+
     def best(self, limit: int) -> list[Level]:
         prices = self._prices[: -limit - 1 : -1] if self._falling else self._prices[:limit]
         levels = self._levels
@@ -197,6 +208,12 @@ class Book:
         self.bids.publish()
         self.asks.publish()
         self.published_id, self.published_time = self.id, self.time
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the best bid is not below the best ask: an auction, or levels that are wrong."""
+        bid, ask = self.bids.top, self.asks.top
+        return bid is not None and ask is not None and bid >= ask
 
     def quote(self) -> Quote:
         """Best bid and ask of now; nothing where the book is out of sync."""

@@ -76,7 +76,11 @@ def _last(publication: Any) -> int | None:
 BEGIN = Begin(1, 250, {}, [], [])
 ITEMS: list[Item] = [
     Begin(
-        1, 250, {"BTCUSDT": {"funding_hours": 4, "basis_samples": 30, "perpetual": True}}, ["announcement"], ["notice"]
+        1,
+        250,
+        {"BTCUSDT": {"funding_hours": 4, "basis_samples": 30, "product": "perpetual"}},
+        ["announcement"],
+        ["notice"],
     ),
     applied(5, [Restart(7), Trade("BTCUSDT", 1, "10", "2", "buy", 1_700_000_000_000), Gap(3)]),
     Ticked(50, 1_800_000_000_000),
