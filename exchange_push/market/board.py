@@ -66,6 +66,8 @@ class Board:
         """Events with a time so far ahead that it was taken for a mistake."""
         self.set_backs = 0
         """How often market time was set back, and all candles and tickers began anew."""
+        self.crossed_books = 0
+        """How often the best bid of a book reached its best ask, as of a tick."""
         self.epoch = 1
         self._grace_ms = close_grace_ms
         self._latest_ms = latest_ms
@@ -82,6 +84,7 @@ class Board:
         self._open_bars: dict[Market, None] = {}
         self._booked: dict[Market, None] = {}
         self._unsure: dict[Market, None] = {}
+        self._crossed: dict[Market, None] = {}
         self._gaps: list[tuple[int, int]] = []
         self._doubted: MarketEvent | None = None  # far ahead of all others, and not borne out yet
         self._doubted_ms = 0
@@ -108,6 +111,11 @@ class Board:
     @property
     def old_book_events(self) -> int:
         return sum(book.old_events for book in self._books())
+
+    @property
+    def inconsistent_books(self) -> int:
+        """How often a whole book differed from the one held at its id."""
+        return sum(book.inconsistencies for book in self._books())
 
     @property
     def restarted_books(self) -> int:
@@ -182,8 +190,11 @@ class Board:
         return [market.symbol for market in markets if market.book is not None and not market.book.in_sync]
 
     def unsure_books(self) -> Set[str]:
-        """Symbols whose book went out of sync after clients may have seen it, until a new one is published."""
-        return {market.symbol for market in self._unsure}
+        """Symbols whose book is not to be relied on.
+
+        It went out of sync after clients may have seen it, until a new one is published; or it is crossed.
+        """
+        return {market.symbol for market in self._unsure | self._crossed}
 
     def unpriced(self) -> Set[str]:
         """Symbols that had a mark price and whose index is lost at present."""
@@ -194,10 +205,17 @@ class Board:
             book = market.book
             if book is not None and not book.in_sync and book.heard and book.losses:
                 self._unsure[market] = None
+            if book is not None and book.in_sync and book.crossed and market not in self._crossed:
+                self._crossed[market] = None
+                self.crossed_books += 1
+        # Not as soon as it is right: who hears that it is live again has its snapshot or update by then.
         for market in list(self._unsure):
-            # Not as soon as it is in sync: who hears that it is live again has its snapshot by then.
             if market.book is not None and market.book.published_id is not None:
                 del self._unsure[market]
+        for market in list(self._crossed):
+            book = market.book
+            if book is None or not book.in_sync or (not book.crossed and book.published_id == book.id):
+                del self._crossed[market]
 
     def _books(self) -> Iterable[Book]:
         return (market.book for market in self._markets.by_symbol.values() if market.book is not None)

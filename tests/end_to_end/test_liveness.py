@@ -90,3 +90,21 @@ async def test_a_mark_price_without_an_index_is_stale_until_a_source_is_heard_ag
 
     assert (fresh["event"], fresh["data"]["indexPrice"]) == ("BTCUSDT@markprice", "50001.00000000")
     assert told == {"event": "system", "data": {"type": "live", "channel": "BTCUSDT@markprice"}}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_crossed_book_is_published_and_stale_until_it_has_uncrossed(start: Start) -> None:
+    running = start()
+    client = await running.client("system", "BTCUSDT@depth", "BTCUSDT@trades")
+    running.feed(BOOK)
+    assert (await client.event("BTCUSDT@depth"))["type"] == "snapshot"
+    running.feed(["depth", "BTCUSDT", 101, 101, T + 10, [["50001", "3"]], []])
+    crossed = await client.event("BTCUSDT@depth")
+    told = await client.event("system")
+    assert (crossed["bids"], told["type"], told["channel"]) == ([["50001", "3"]], "stale", "BTCUSDT@depth")
+    running.feed(["depth", "BTCUSDT", 102, 102, T + 20, [["50001", "0"]], []])
+    update, told = await client.next(), await client.next()
+
+    assert (update["event"], update["data"]["last"]) == ("BTCUSDT@depth", 102)
+    assert told == {"event": "system", "data": {"type": "live", "channel": "BTCUSDT@depth"}}
+    assert "exchange_push_crossed_books_total 1.0" in await running.get("/metrics")
