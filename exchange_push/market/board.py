@@ -75,6 +75,7 @@ class Board:
         self._recorded = Recorded()
         self._markets = Markets(wanted, products, self._recorded)
         self.marks = self._markets.shared(MarkPrices)
+        """Of all symbols: what is lost at present, and what outlives the process."""
         self._feeds: dict[ChannelKind, Feed] = {kind: make(kind, self._markets) for kind, make in kinds.items()}
         self.latency = Latency(kinds, TICK_MS)
         self._now_ms = 0  # of the events being applied

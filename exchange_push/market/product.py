@@ -44,7 +44,7 @@ class Product(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     basis_samples: Positive = 30
     """Seconds over which the basis of the mark price is averaged."""
     funding_hours: Positive = 8
-    """Between two payments of funding, from midnight UTC."""
+    """Between two payments of funding, counted from the epoch."""
     funding_base_hours: Positive = 8
     """Hours for which interest and premium are meant."""
     interest: Decimal = Decimal("0.0001")
