@@ -14,10 +14,11 @@ from time import process_time
 from exchange_push.market.board import TICK_MS, Board
 from exchange_push.market.bookticker import BookTickerFeed
 from exchange_push.market.depth import BestLevelsFeed, DepthFeed
-from exchange_push.market.events import BookSnapshot, DepthChange, Level, MarketEvent, Trade
+from exchange_push.market.events import BookSnapshot, DepthChange, IndexPrice, Level, MarketEvent, Trade
 from exchange_push.market.feed import FeedFactory
 from exchange_push.market.interval import INTERVALS
 from exchange_push.market.kline import KlineFeed
+from exchange_push.market.markprice import EveryMarkPriceFeed, MarkPriceFeed
 from exchange_push.market.ticker import EveryTickerFeed, TickerFeed
 from exchange_push.market.trades import TradesFeed
 from exchange_push.pubsub.channel import ChannelKind, Owner, SlowPolicy
@@ -34,6 +35,10 @@ _TRADE_KINDS: dict[ChannelKind, FeedFactory] = {
         ChannelKind(f"kline_{name}", Owner.SYMBOL, SlowPolicy.CONFLATE, 250): partial(KlineFeed, interval=name)
         for name in INTERVALS
     },
+}
+_MARK_KINDS: dict[ChannelKind, FeedFactory] = {
+    ChannelKind("markprice", Owner.SYMBOL, SlowPolicy.CONFLATE, 1_000): MarkPriceFeed,
+    ChannelKind("markprice", Owner.EVERY, SlowPolicy.RESYNC, 1_000): EveryMarkPriceFeed,
 }
 _BOOK_KINDS: dict[ChannelKind, FeedFactory] = {
     ChannelKind("depth", Owner.SYMBOL, SlowPolicy.RESYNC, 100): DepthFeed,
@@ -116,7 +121,34 @@ def _measure_books() -> None:
     print(f"depth events of 10 levels, 10 a tick: {(process_time() - begin) / len(events) * 1e6:.1f} µs an event")
 
 
+def _measure_marks() -> None:
+    """Every second each symbol has new prices of four sources and a new best bid; its book is 2 x 200 levels deep."""
+    board = Board(_MARK_KINDS, wanted=lambda channel: True)
+    symbols = [f"S{number}USDT" for number in range(500)]
+    asks: list[Level] = [(f"{40_000 + place / 10:.1f}", "0.01") for place in range(1, 201)]
+    seconds = 60
+    spent = []
+    for second in range(seconds):
+        time = _START_MS + second * 1_000
+        bids: list[Level] = [(f"{40_000 - place / 10:.1f}", "0.01") for place in range(second % 7, 200)]
+        events: list[MarketEvent] = []
+        for symbol in symbols:
+            events += [
+                IndexPrice(symbol, source, f"{39_990 + second}.{place}", "0.25", time)
+                for place, source in enumerate(("one", "two", "three", "four"))
+            ]
+            events.append(BookSnapshot(symbol, second, time, bids, asks))
+            events.append(Trade(symbol, second, "40001", "1", "buy", time))
+        board.apply(events, second * 1_000)
+        begin = process_time()
+        board.flush(second * 1_000)
+        spent.append((process_time() - begin) * 1e6 / len(symbols))
+    spent.sort()
+    print(f"mark prices of {len(symbols)} symbols: {spent[seconds // 2]:.1f} µs each a second, at most {spent[-1]:.1f}")
+
+
 if __name__ == "__main__":
     for rate in (400, 8_000, 20_000, 50_000):
         _measure_trades(rate)
     _measure_books()
+    _measure_marks()

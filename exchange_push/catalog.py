@@ -38,7 +38,7 @@ COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
     ChannelKind("trades",     _SYMBOL, _QUEUE,     100, ring_size=600): TradesFeed,
     ChannelKind("ticker",     _SYMBOL, _CONFLATE, 1000): TickerFeed,
     **dict(_klines()),
-    ChannelKind("markprice",  _SYMBOL, _CONFLATE, 1000): MarkPriceFeed,
+    ChannelKind("markprice",  _SYMBOL, _CONFLATE, 1000, of_index=True): MarkPriceFeed,
     ChannelKind("bookticker", _SYMBOL, _CONFLATE,   50, of_book=True): BookTickerFeed,
     ChannelKind("ticker",     _EVERY,  _RESYNC,   1000): EveryTickerFeed,
     ChannelKind("markprice",  _EVERY,  _RESYNC,   1000): EveryMarkPriceFeed,

@@ -13,14 +13,13 @@ import msgspec
 
 from exchange_push.errors import ConfigError, quoted
 from exchange_push.market.interval import INTERVALS
+from exchange_push.market.product import Count, Positive, Product
 from exchange_push.pubsub.channel import KIND_NAME, SYMBOL
 from exchange_push.wire.packet import KEY_BYTES
 
 PREFIX: Final = "EXCHANGE_PUSH_"
 _VARIABLE_OF_FILE: Final = "EXCHANGE_PUSH_CONFIG"
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 HttpPath = Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z")]
@@ -108,13 +107,6 @@ class Market(_Table, frozen=True):
     symbols: tuple[SymbolName, ...] = ()
 
 
-class Symbol(_Table, frozen=True):
-    """What is known of one symbol beside its events."""
-
-    product: Literal["perpetual"] = "perpetual"
-    funding_hours: Positive = 8
-
-
 class Channels(_Table, frozen=True):
     prefix: str = "ex:"
     """What names of internal pushes may carry in front."""
@@ -142,7 +134,7 @@ class Config(_Table, frozen=True):
     auth: Auth = Auth()
     clients: Clients = Clients()
     market: Market = Market()
-    symbols: dict[SymbolName, Symbol] = {}
+    symbols: dict[SymbolName, Product] = {}
     channels: Channels = Channels()
     store: str = "exchange-push.sqlite"
     """File of the store, or `none`."""
@@ -236,16 +228,28 @@ def _convert(values: Mapping[str, Any], where: str) -> Config:
         if msg.startswith(unknown):
             found = msg.removeprefix(unknown).rstrip("`")
             known = ", ".join(_table(key).__struct_fields__)
-            key = f"{key}.{found}" if key else found
+            key = _with_symbol(f"{key}.{found}" if key else found, values)
             raise ConfigError(f"{where}: unknown key {key}, expected one of {known}") from None
+        key = _with_symbol(key, values)
         raise ConfigError(f"{where}: {key or 'the whole'}: {msg[:1].lower()}{msg[1:]}") from None
+
+
+def _with_symbol(key: str, values: Mapping[str, Any]) -> str:
+    """The key with the symbol whose table is wrong in the place of `*`."""
+    if key.startswith("symbols.*"):
+        for symbol, table in values["symbols"].items():
+            try:
+                msgspec.convert(table, Product)
+            except msgspec.ValidationError:
+                return key.replace("*", symbol, 1)
+    return key
 
 
 def _table(key: str) -> type[msgspec.Struct]:
     """The table at a dotted key; `*` stands for any symbol."""
     table: Any = Config
     for part in filter(None, key.split(".")):
-        table = Symbol if part == "*" else get_type_hints(table)[part]
+        table = Product if part == "*" else get_type_hints(table)[part]
     return table  # type: ignore[no-any-return]
 
 

@@ -56,8 +56,15 @@ def market_counters(metrics: Metrics, board: Board) -> None:
     metrics.add("book_gaps", "Books that went out of sync", "counter", lambda: board.book_gaps)
     metrics.add("old_book_events", "Book and depth events passed over as old", "counter", lambda: board.old_book_events)
     metrics.add("restarted_books", "Update ids of a book begun anew", "counter", lambda: board.restarted_books)
+    metrics.add("crossed_books", "Books whose best bid reached the best ask", "counter", lambda: board.crossed_books)
+    metrics.add(
+        "inconsistent_books", "Whole books unlike the one held at their id", "counter", lambda: board.inconsistent_books
+    )
     metrics.add("disbelieved_events", "Events far ahead of all others", "counter", lambda: board.disbelieved)
     metrics.add("set_backs", "Market time set back to an older feed", "counter", lambda: board.set_backs)
+    metrics.add("stale_sources", "Index sources that are too old to count", "gauge", lambda: board.marks.stale_sources)
+    metrics.add("outlying_sources", "Index sources far from the others", "gauge", lambda: board.marks.outlying_sources)
+    metrics.add("unpriced_symbols", "Symbols whose index is lost", "gauge", lambda: len(board.marks.unpriced))
     metrics.add("symbols", "Symbols heard of", "gauge", lambda: len(board.symbols()))
     metrics.add("market_time_ms", "Market time, ms since the epoch", "gauge", lambda: board.market_time)
 

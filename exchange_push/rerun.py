@@ -18,7 +18,7 @@ from exchange_push import catalog
 from exchange_push.errors import WireError, quoted
 from exchange_push.market.bars import Bar
 from exchange_push.market.board import Board
-from exchange_push.market.feed import Product
+from exchange_push.market.product import Product
 from exchange_push.pubsub.channel import Registry, SlowPolicy, client_name
 from exchange_push.pubsub.publication import Publication, View
 from exchange_push.wire.dialects.plain import PLAIN
@@ -85,7 +85,7 @@ class Rerun:
         return Board(
             catalog.COMPUTED,
             wanted=lambda channel: True,
-            products={symbol: msgspec.convert(fields, Product) for symbol, fields in begin.products.items()},
+            products=_products(begin),
             close_grace_ms=begin.close_grace_ms,
             latest_ms=lambda: self._latest_ms,
             past=self if begin.store else None,
@@ -121,6 +121,13 @@ def _recalls_first(items: Iterable[Item]) -> Iterator[Item]:
             yield item
     if tick is not None:
         yield tick
+
+
+def _products(begin: Begin) -> dict[str, Product]:
+    try:
+        return msgspec.convert(begin.products, dict[str, Product])
+    except msgspec.ValidationError as error:
+        raise WireError(f"products: {error}: a record of another version?") from None
 
 
 def lines(publications: Iterable[Publication], wanted: frozenset[str]) -> Iterator[bytes]:

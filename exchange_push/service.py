@@ -3,11 +3,11 @@
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
@@ -46,7 +46,6 @@ from exchange_push.lifecycle import Listener, Ticks
 from exchange_push.market.board import TICK_MS, Board
 from exchange_push.market.changes import Amended
 from exchange_push.market.events import Gap, UserEvent
-from exchange_push.market.feed import Product
 from exchange_push.market.kept import Kept
 from exchange_push.metrics import Metrics
 from exchange_push.options import Options, exit_with
@@ -93,13 +92,12 @@ class ExchangePush(MultiService):
                 now_ms=now_ms,
             )
             self.keeper.setServiceParent(self)  # before all else: what was kept comes before what is new
-        products = {name: Product(funding_hours=symbol.funding_hours) for name, symbol in config.symbols.items()}
-        self._recorder = None if config.record is None else Recorder(config.record, _begin(config, products))
+        self._recorder = None if config.record is None else Recorder(config.record, _begin(config))
         past = self.keeper
         self.board = Board(
             catalog.COMPUTED,
             wanted=lambda channel: self.hub.wanted(channel),
-            products=products,
+            products=config.symbols,
             close_grace_ms=config.market.close_grace_ms,
             latest_ms=lambda: self._latest_ms,
             past=past if past is None or self._recorder is None else self._recorder.past(past),
@@ -271,7 +269,9 @@ class ExchangePush(MultiService):
         self._time(publications)
         unsure = self.board.unsure_books() | self.book_poll.overdue
         # After what is published: who hears that a book is live again has its snapshot by then.
-        self.liveness.look(self.terms.now_ms(), self.feed.silent_ms(), unsure, self.book_poll.current)
+        self.liveness.look(
+            self.terms.now_ms(), self.feed.silent_ms(), unsure, self.book_poll.current, self.board.unpriced()
+        )
 
     def _time(self, publications: list[Publication]) -> None:
         """Count how long it took; by the next turn the sockets were written to."""
@@ -375,12 +375,12 @@ class ExchangePush(MultiService):
         await maybeDeferred(super().stopService)
 
 
-def _begin(config: Config, products: Mapping[str, Product]) -> Begin:
+def _begin(config: Config) -> Begin:
     """What a record of a server of this configuration begins with."""
     return Begin(
         VERSION,
         config.market.close_grace_ms,
-        {name: asdict(product) for name, product in products.items()},
+        {name: msgspec.to_builtins(product) for name, product in config.symbols.items()},
         list(config.channels.public),
         list(config.channels.private),
         config.store != "none",

@@ -222,7 +222,7 @@ class BookPoll(Service):
             self._weigh(event, symbol, book)
         else:
             symbol.behind_ms = None
-            if event.id > book.id or not book.in_sync:
+            if event.id > book.id or not book.in_sync or not book.agrees(event):
                 self._give(event, symbol)
 
     def _weigh(self, event: BookSnapshot, symbol: _Symbol, book: Book) -> None:

@@ -26,17 +26,21 @@ from exchange_push.market.events import (
     Trade,
 )
 from exchange_push.market.exact import EXACT
-from exchange_push.market.feed import Feed, FeedFactory, Lasting, Market, Markets, Past, Product, Tick
+from exchange_push.market.feed import Feed, FeedFactory, Lasting, Market, Markets, Past, Tick
 from exchange_push.market.kept import Kept, State
 from exchange_push.market.kline import KlineData, KlineFeed
 from exchange_push.market.latency import Latency
+from exchange_push.market.markprice import MarkPrices
 from exchange_push.market.merged import MergedTrade
+from exchange_push.market.product import Product
 from exchange_push.market.recorded import Recorded, Stretch, Verdict
 from exchange_push.market.trades import TradesFeed
 from exchange_push.pubsub.channel import Channel, ChannelKind, SlowPolicy
 from exchange_push.pubsub.publication import Publication
 
 TICK_MS: Final = 50
+
+_MARKS_MS: Final = 10_000  # an average over hours does not miss so much of it
 
 _LATE_S: Final = LATE_MS // 1_000
 _NEVER: Final = -(1 << 62)
@@ -79,12 +83,16 @@ class Board:
         """How often market time was set back, and all candles and tickers began anew."""
         self.storable = False
         """Whether `changes` may be asked for: all that is published one by one was so on this tick."""
+        self.crossed_books = 0
+        """How often the best bid of a book reached its best ask, as of a tick."""
         self.epoch = 1
         self._grace_ms = close_grace_ms
         self._latest_ms = latest_ms
         self._clock = MarketClock(close_grace_ms)
         self._recorded = Recorded()
         self._markets = Markets(wanted, products, self._recorded, past)
+        self.marks = self._markets.shared(MarkPrices)
+        """Of all symbols: what is lost at present, and what outlives the process."""
         self._feeds: dict[ChannelKind, Feed] = {kind: make(kind, self._markets) for kind, make in kinds.items()}
         self._queued_ms = {kind.every_ms for kind in kinds if kind.slow is SlowPolicy.QUEUE}
         self.latency = Latency(kinds, TICK_MS)
@@ -98,6 +106,8 @@ class Board:
         self._gaps: list[Stretch] = []
         self._told: dict[Market, Stretch] = {}
         self._touched: dict[Market, None] = {}  # since the last changes
+        self._marked = 0  # when averages of premiums were among them
+        self._crossed: dict[Market, None] = {}
         self._doubted: MarketEvent | None = None  # far ahead of all others, and not borne out yet
         self._doubted_ms = 0
         self._behind_ms = 0  # since when new trades came that lie far behind
@@ -129,6 +139,11 @@ class Board:
     @property
     def old_book_events(self) -> int:
         return sum(book.old_events for book in self._books())
+
+    @property
+    def inconsistent_books(self) -> int:
+        """How often a whole book differed from the one held at its id."""
+        return sum(book.inconsistencies for book in self._books())
 
     @property
     def restarted_books(self) -> int:
@@ -204,18 +219,32 @@ class Board:
         return [market.symbol for market in markets if market.book is not None and not market.book.in_sync]
 
     def unsure_books(self) -> Set[str]:
-        """Symbols whose book went out of sync after clients may have seen it, until a new one is published."""
-        return {market.symbol for market in self._unsure}
+        """Symbols whose book is not to be relied on.
+
+        It went out of sync after clients may have seen it, until a new one is published; or it is crossed.
+        """
+        return {market.symbol for market in self._unsure | self._crossed}
+
+    def unpriced(self) -> Set[str]:
+        """Symbols that had a mark price and whose index is lost at present."""
+        return {market.symbol for market in self.marks.unpriced}
 
     def _note_unsure(self, tick: Tick) -> None:
         for market in tick.booked:
             book = market.book
             if book is not None and not book.in_sync and book.heard and book.losses:
                 self._unsure[market] = None
+            if book is not None and book.in_sync and book.crossed and market not in self._crossed:
+                self._crossed[market] = None
+                self.crossed_books += 1
+        # Not as soon as it is right: who hears that it is live again has its snapshot or update by then.
         for market in list(self._unsure):
-            # Not as soon as it is in sync: who hears that it is live again has its snapshot by then.
             if market.book is not None and market.book.published_id is not None:
                 del self._unsure[market]
+        for market in list(self._crossed):
+            book = market.book
+            if book is None or not book.in_sync or (not book.crossed and book.published_id == book.id):
+                del self._crossed[market]
 
     def _books(self) -> Iterable[Book]:
         return (market.book for market in self._markets.by_symbol.values() if market.book is not None)
@@ -451,6 +480,9 @@ class Board:
         for market in self._open_bars:
             if market.bar is not None:
                 changes.seconds[market.symbol, market.bar.second] = msgspec.structs.replace(market.bar)
+        if self._clock.time // _MARKS_MS != self._marked:
+            self._marked = self._clock.time // _MARKS_MS
+            changes.marks = self.marks.saved()
         changes.state = State(self._clock.heard, self._clock.time, self._recorded.saved(), self._doubted)
         return changes
 

@@ -9,7 +9,7 @@ client that finds levels by text finds them too.
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 from zlib import crc32
@@ -91,6 +91,18 @@ class Side:
         for level in added:
             self.set(level)
 
+    def agrees(self, levels: list[Level]) -> bool:
+        """Whether these are the levels held, as deep as both go, compared as numbers. None is unlike any."""
+        held = self.best(max(len(levels), 1))
+        if held == levels:  # the usual case
+            return True
+        given = {Decimal(price): qty for price, qty in levels}
+        prices = sorted((price for price, qty in given.items() if not is_zero(qty)), reverse=self._falling)
+        return bool(prices) == bool(held) and all(
+            price == Decimal(text) and Decimal(qty) == Decimal(given[price])
+            for price, (text, qty) in zip(prices, held, strict=False)
+        )
+
     def changes(self) -> list[Level]:
         """What leads from the levels as last published to those of now, best first; removed ones have "0"."""
         changed = self._changed
@@ -106,6 +118,17 @@ class Side:
 
     def publish(self) -> None:
         self._changed = {}
+
+    @property
+    def top(self) -> Decimal | None:
+        """The best price; None where there is no level."""
+        return self._prices[-1 if self._falling else 0] if self._prices else None
+
+    def walk(self) -> Iterator[tuple[Decimal, Decimal]]:
+        """(price, quantity), best first, read as far as it is asked for."""
+        levels = self._levels
+        for price in reversed(self._prices) if self._falling else self._prices:
+            yield price, Decimal(levels[price][1])
 
     def best(self, limit: int) -> list[Level]:
         prices = self._prices[: -limit - 1 : -1] if self._falling else self._prices[:limit]
@@ -145,6 +168,8 @@ class Book:
         self.gaps = 0
         self.old_events = 0
         self.restarted_ids = 0
+        self.inconsistencies = 0
+        """How often a whole book of the id held had other levels."""
         self._numbered = False  # whether `id` can be compared with what comes
         self._whole = False  # whether the last event taken in was a whole book
         self._waiting: deque[DepthChange] = deque(maxlen=_WAITING_EVENTS)
@@ -162,9 +187,13 @@ class Book:
         if self._numbered and event.id <= self.id:
             if event.id < self.id and event.time - self.time > RESTART_MS:
                 self._restart_ids()
-            elif self.in_sync or event.id < self.id:
+            elif event.id < self.id or (self.in_sync and self.agrees(event)):
                 self.old_events += 1
                 return
+            elif self.in_sync:
+                self.inconsistencies += 1
+                if self.published_id == self.id:
+                    self._lose()  # no update leads from an id to itself: who saw it must start over
         if self.in_sync:
             self.bids.replace(event.bids)
             self.asks.replace(event.asks)
@@ -192,11 +221,24 @@ class Book:
             self._lose()
             self._waiting.append(event)
 
+    def agrees(self, event: BookSnapshot) -> bool:
+        """Whether a whole book of the id held has the levels held, as deep as both go.
+
+        Deeper levels prove nothing: an engine cuts what it answers, and what was cut comes up when others go.
+        """
+        return self.bids.agrees(event.bids) and self.asks.agrees(event.asks)
+
     def publish(self) -> None:
         """What stands now is published."""
         self.bids.publish()
         self.asks.publish()
         self.published_id, self.published_time = self.id, self.time
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the best bid is not below the best ask: an auction, or levels that are wrong."""
+        bid, ask = self.bids.top, self.asks.top
+        return bid is not None and ask is not None and bid >= ask
 
     def quote(self) -> Quote:
         """Best bid and ask of now; nothing where the book is out of sync."""

@@ -6,30 +6,20 @@ be published. What several feeds are made of is shared through `Markets.shared`.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from exchange_push.market.bars import Bar
 from exchange_push.market.book import NO_QUOTE, Book, Quote
 from exchange_push.market.changes import Changes
 from exchange_push.market.events import Funding, IndexPrice, Trade
 from exchange_push.market.kept import Kept
+from exchange_push.market.product import Product
 from exchange_push.market.recorded import Recorded, Stretch, Taken
 from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.publication import Publication
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """What must be known of a symbol beside its events."""
-
-    funding_hours: int = 8
-    """Between two payments of funding."""
-    basis_samples: int = 30
-    """Seconds over which the basis of the mark price is averaged."""
-    perpetual: bool = True
-    """A dated future has no funding, and an estimated settlement price."""
+_DEFAULT: Final = Product()
 
 
 class Market:
@@ -121,8 +111,11 @@ class Markets:
 
     def open(self, symbol: str) -> Market:
         """The market of a symbol that an event named, now known."""
-        market = self.by_symbol[symbol] = Market(symbol, self._products.get(symbol, Product()))
+        market = self.by_symbol[symbol] = Market(symbol, self.product(symbol))
         return market
+
+    def product(self, symbol: str) -> Product:
+        return self._products.get(symbol, _DEFAULT)
 
     def shared(self, make: "Callable[[Markets], T]") -> T:
         """What `make` makes of these markets, one for all feeds that ask."""

@@ -4,6 +4,7 @@ Of each symbol that is no more than its running candles and its window of 24 hou
 the store. Bytes of it stand in an intake record too, so that a run can be repeated.
 """
 
+from bisect import bisect_left
 from copy import copy
 from functools import cached_property
 from typing import TypeAlias
@@ -114,5 +115,11 @@ def _running(symbol: KeptSymbol, second: int) -> Running:
             if total is not None:
                 bar.add(total)
             total = bar
-        found[name] = copy(total), older[-1] if older else symbol.before
+        before = symbol.before
+        if older:
+            # Of the candle before, whose newest trade may be late and lie in an older piece.
+            start = INTERVALS[name].start(places[-1] * 1_000) // 1_000
+            candle = older[bisect_left(places, start) :]
+            before = max(candle, key=lambda bar: (bar.last_run, bar.last_id))
+        found[name] = copy(total), before
     return found

@@ -1,11 +1,11 @@
 """Liveness: which channels may be old, since when, and who is told of it.
 
-What the exchange computes for its clients goes stale when nothing is heard of the engine's feed, and what is made of a
-book also when that book is unsure. A stale channel and a quiet one look alike; the difference is told on `system`, to
-those who listen to it, under the names that they know. What is pushed never goes stale, and neither does what never
-was there: a feed or a book that was never heard of is absent.
+What the exchange computes for its clients goes stale when nothing is heard of the engine's feed, what is made of a book
+also when that book is unsure, and what is made of an index when its symbol is unpriced. A stale channel and a quiet
+one look alike; the difference is told on `system`, to those who listen to it, under the names that they know. What is
+pushed never goes stale, and neither does what never was there: a feed, a book or an index never heard of is absent.
 
-Nothing is measured here: `look` is given what the feed and the books say.
+Nothing is measured here: `look` is given what the feed, the books and the indices say.
 """
 
 from collections.abc import Set
@@ -31,6 +31,7 @@ class Liveness:
         self._looked_ms: int | None = None
         self._silent_since: int | None = None
         self._unsure_since: dict[str, int] = {}  # by symbol
+        self._unpriced_since: dict[str, int] = {}
         self._polled: Set[str] = _NOBODY
 
     @property
@@ -47,6 +48,8 @@ class Liveness:
             unsure_since = self._unsure_since.get(channel.owner)
             if unsure_since is not None or channel.owner in self._polled:
                 return unsure_since
+        if kind.of_index and channel.owner in self._unpriced_since:
+            return self._unpriced_since[channel.owner]
         return self._silent_since
 
     def notice(self, channel: Channel, name: str) -> Publication | None:
@@ -54,11 +57,19 @@ class Liveness:
         since = self.since(channel)
         return None if since is None else self._notice(name, since)
 
-    def look(self, now_ms: int, silent_ms: int | None, unsure: Set[str], polled: Set[str] = _NOBODY) -> None:
+    def look(
+        self,
+        now_ms: int,
+        silent_ms: int | None,
+        unsure: Set[str],
+        polled: Set[str] = _NOBODY,
+        unpriced: Set[str] = _NOBODY,
+    ) -> None:
         """Take in how things stand, on each tick, and tell who must know what became stale or live by it.
 
         `now_ms` is the wall clock; the feed was last heard `silent_ms` ago, None: never; the books of the symbols
-        `unsure` are not known at present; those of `polled` come by another way than the feed.
+        `unsure` are not known at present; those of `polled` come by another way than the feed; the index of the symbols
+        `unpriced` is lost.
         """
         stalled = self._looked_ms is not None and now_ms - self._looked_ms > _STALL_MS
         self._looked_ms = now_ms
@@ -68,9 +79,11 @@ class Liveness:
         if not silent:
             polled = _NOBODY  # it is of no consequence
         was_silent = self._silent_since is not None
-        if silent == was_silent and self._unsure_since.keys() == unsure and self._polled == polled:
+        touched = (
+            (self._unsure_since.keys() ^ unsure) | (self._polled ^ polled) | (self._unpriced_since.keys() ^ unpriced)
+        )
+        if silent == was_silent and not touched:
             return
-        touched = (self._unsure_since.keys() ^ unsure) | (self._polled ^ polled)
         before = {
             channel: self.since(channel)
             for channel, _ in self._hub.channels()
@@ -82,6 +95,7 @@ class Liveness:
         elif not silent:
             self._silent_since = None
         self._unsure_since = {symbol: self._unsure_since.get(symbol, now_ms) for symbol in unsure}
+        self._unpriced_since = {symbol: self._unpriced_since.get(symbol, now_ms) for symbol in unpriced}
         self._polled = frozenset(polled)
         for channel, was_since in before.items():
             since = self.since(channel)

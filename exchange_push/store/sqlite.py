@@ -155,7 +155,7 @@ class SqliteStore:
         db = self._db
         if changes.void_from is not None:
             self._void(changes.void_from)
-        for symbol in changes.taken.keys() - self._ids.keys():
+        for symbol in (changes.taken.keys() | changes.marks.keys()) - self._ids.keys():
             self._ids[symbol] = self._insert(symbol)
         ids = self._ids
         db.executemany(
@@ -180,7 +180,7 @@ class SqliteStore:
         )
         db.executemany(
             "UPDATE symbol SET mark = ? WHERE id = ?",
-            ((mark, ids[symbol]) for symbol, mark in changes.marks.items() if symbol in ids),
+            ((mark, ids[symbol]) for symbol, mark in changes.marks.items()),
         )
         db.executemany("INSERT INTO leap VALUES (?, ?)", changes.leaps)
         for what, value in (("state", changes.state), ("place", changes.place)):

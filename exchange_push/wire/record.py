@@ -26,7 +26,7 @@ class Begin(msgspec.Struct, array_like=True, tag="begin", frozen=True):
     version: int
     close_grace_ms: int
     products: dict[str, dict[str, object]]
-    """By symbol, the fields of market/feed.py's Product."""
+    """By symbol, the fields of market/product.py's Product."""
     public: list[str]
     """Channel types that the operator added;"""
     private: list[str]

@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exchange_push.config import PREFIX, RETENTION, Config, Symbol, keys, load, variables
+from exchange_push.config import PREFIX, RETENTION, Config, keys, load, variables
+from exchange_push.market.product import Product
 from exchange_push.options import Options
 from tests.docs.documents import ROOT, blocks, code, documents, prose, section, table
 
@@ -28,7 +29,7 @@ def test_every_key_stands_there_once_with_its_default() -> None:
 def test_every_key_of_a_symbol_stands_there_with_its_default() -> None:
     documented = {code(row[0])[0].rpartition(".")[2]: default(row[1]) for row in ROWS if "<SYMBOL>" in row[0]}
 
-    assert documented == msgspec.to_builtins(Symbol())
+    assert documented == msgspec.to_builtins(Product())
 
 
 def test_every_flag_stands_there_and_sets_the_key_that_it_names(
@@ -68,7 +69,7 @@ def test_the_example_is_a_configuration_that_sets_what_it_says(tmp_path: Path) -
 
     assert config != Config()
     assert config.channels.public == ("announcement",)
-    assert config.symbols == {"BTCUSDT": Symbol(funding_hours=4)}
+    assert config.symbols == {"BTCUSDT": Product(funding_hours=4)}
 
 
 @pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -70,3 +70,42 @@ async def test_the_operator_sees_how_long_each_kind_of_channel_took(start: Start
         assert 0.69 <= found[received % "sum"] < 5
         assert found[written % "sum"] < 5
     assert found['engine_to_received_seconds_count{kind="kline"}'] == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_mark_price_without_an_index_is_stale_until_a_source_is_heard_again(start: Start) -> None:
+    running = start(symbols__BTCUSDT__index_stale_ms=1_000)
+    client = await running.client("system", "BTCUSDT@markprice")
+    running.feed(["index", "BTCUSDT", "one", "50000", "1", T])
+    assert (await client.event("BTCUSDT@markprice"))["indexPrice"] == "50000.00000000"
+    running.feed(["trade", "BTCUSDT", 1, "50000", "1", "buy", T + 10_000, None])
+    told = await client.event("system")
+    assert (told["type"], told["channel"]) == ("stale", "BTCUSDT@markprice")
+    late = await running.client("system", "BTCUSDT@markprice")
+    assert (await late.event("BTCUSDT@markprice"))["time"] <= T + 1_000
+    assert await late.event("system") == told
+    assert "exchange_push_unpriced_symbols 1.0" in await running.get("/metrics")
+    running.feed(["index", "BTCUSDT", "one", "50001", "1", T + 12_000])
+    fresh, told = await client.next(), await client.next()
+
+    assert (fresh["event"], fresh["data"]["indexPrice"]) == ("BTCUSDT@markprice", "50001.00000000")
+    assert told == {"event": "system", "data": {"type": "live", "channel": "BTCUSDT@markprice"}}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_crossed_book_is_published_and_stale_until_it_has_uncrossed(start: Start) -> None:
+    running = start()
+    client = await running.client("system", "BTCUSDT@depth", "BTCUSDT@trades")
+    running.feed(BOOK)
+    assert (await client.event("BTCUSDT@depth"))["type"] == "snapshot"
+    running.feed(["depth", "BTCUSDT", 101, 101, T + 10, [["50001", "3"]], []])
+    both = [await client.next(), await client.next()]  # in this order or the other, by the tick that it fell into
+    heard = {message["event"]: message["data"] for message in both}
+    assert heard["BTCUSDT@depth"]["bids"] == [["50001", "3"]]
+    assert (heard["system"]["type"], heard["system"]["channel"]) == ("stale", "BTCUSDT@depth")
+    running.feed(["depth", "BTCUSDT", 102, 102, T + 20, [["50001", "0"]], []])
+    update, told = await client.next(), await client.next()
+
+    assert (update["event"], update["data"]["last"]) == ("BTCUSDT@depth", 102)
+    assert told == {"event": "system", "data": {"type": "live", "channel": "BTCUSDT@depth"}}
+    assert "exchange_push_crossed_books_total 1.0" in await running.get("/metrics")

@@ -136,7 +136,8 @@ def datagrams(events: list[Event], rng: Random) -> Iterator[list[bytes]]:
 async def test_clients_see_what_the_events_amount_to(start: Start, pace: str, pause_s: float, seed: int) -> None:
     events = GeneratedFeed(seed, pace, 200).events
     reference = ReferenceMarket(events)
-    running = start(clients__outbox_bytes=64 << 20)
+    # This engine sends the price of a source when it changes, and that may be a month from now.
+    running = start(clients__outbox_bytes=64 << 20, symbols__NOBOOK__index_stale_ms=0)
     early = [await watch(running, binary=binary) for binary in (False, True)]
     late: list[Watcher] = []
     bursts = list(datagrams(events, Random(seed)))

@@ -2,17 +2,24 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import pytest_twisted
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.utils import getProcessOutputAndValue
 
 from exchange_push.errors import ConfigError, WireError
 from exchange_push.intake.record import Recorder
 from exchange_push.market.events import Gap, Restart, Trade
+from exchange_push.market.index import OUTLIERS
+from exchange_push.market.mark import MARKS
+from exchange_push.market.product import Product
 from exchange_push.rerun import Rerun, lines
 from exchange_push.wire.record import Applied, Begin, Item, Pushed, Ticked, applied, decode, encode, events_of
 from tests.end_to_end.conftest import Start
@@ -20,7 +27,7 @@ from tests.end_to_end.test_capture import CAPTURE, Capture, capture
 
 __all__ = ["capture"]
 
-_KINDS = ("depth", "depth5", "trades", "ticker", "kline_1m", "kline_1s", "bookticker")
+_KINDS = ("depth", "depth5", "trades", "ticker", "kline_1m", "kline_1s", "bookticker", "markprice")
 
 
 def rerun(items: list[Item]) -> dict[str, list[bytes]]:
@@ -37,8 +44,11 @@ async def test_a_rerun_of_the_record_gives_every_publication_byte_for_byte(
     start: Start, capture: Capture, tmp_path: Path
 ) -> None:
     record = tmp_path / "intake.record"
-    running = start(record=str(record))
     symbols = sorted({event[1] for event in capture.events})
+    product = {"mark": "basis", "premium": "mid", "premium_sample_s": 1, "index_stale_ms": 0, "funding_clamp": 0.0001}
+    running = start(record=str(record), symbols={symbols[0]: product})
+    first = next(event for event in capture.events if event[:2] == ["trade", symbols[0]])
+    await running.push([["index", symbols[0], "venue", first[3], "1", first[6]]], path="/v1/events")
     names = [f"{symbol}@{kind}" for symbol in symbols for kind in _KINDS]
     client = await running.client(*names, "@order", token="***")
     code = "import sys; from exchange_push.demo.replay import main; main()"
@@ -62,7 +72,8 @@ async def test_a_rerun_of_the_record_gives_every_publication_byte_for_byte(
 
     again = rerun(list(decode([record.read_bytes()])))
 
-    assert set(heard) >= {"1001@order", f"{symbols[0]}@ticker"}
+    assert set(heard) >= {"1001@order", f"{symbols[0]}@ticker", f"{symbols[0]}@markprice"}
+    assert any(b'"fundingRate":"' in message for message in heard[f"{symbols[0]}@markprice"])
     assert sum(map(len, heard.values())) > 500
     for name, messages in heard.items():
         assert messages == again[name][: len(messages)], name
@@ -126,6 +137,29 @@ async def test_a_rerun_needs_no_store_to_repeat_what_a_server_made_of_one(start:
         assert again[name][begin : begin + len(messages) - 1] == messages[1:], name
 
 
+_amount = st.integers(1, 10**20).map(lambda number: Decimal(number) / 10**7)
+_share = st.integers(1, 10**18 - 1).map(lambda number: Decimal(number) / 10**18)
+
+
+@st.composite
+def products(draw: st.DrawFn) -> Product:
+    perpetual = draw(st.booleans())
+    times = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+    return Product(
+        product="perpetual" if perpetual else "future",
+        halted=draw(st.booleans()),
+        index_weights=draw(st.dictionaries(st.text(min_size=1), _amount, max_size=3)),
+        index_stale_ms=draw(st.integers(0, 10**9)),
+        index_outliers=draw(st.sampled_from(sorted(OUTLIERS))),
+        index_band=draw(_share),
+        mark=draw(st.none() | st.sampled_from(sorted(MARKS))),
+        interest=draw(_share) * draw(st.sampled_from([-1, 1])),
+        funding_cap=draw(st.none() | _share),
+        impact_notional=draw(_amount),
+        delivery=None if perpetual else draw(st.none() | times),
+    )
+
+
 def _last(publication: Any) -> int | None:
     return None if publication is None else publication.data.last
 
@@ -133,7 +167,11 @@ def _last(publication: Any) -> int | None:
 BEGIN = Begin(1, 250, {}, [], [])
 ITEMS: list[Item] = [
     Begin(
-        1, 250, {"BTCUSDT": {"funding_hours": 4, "basis_samples": 30, "perpetual": True}}, ["announcement"], ["notice"]
+        1,
+        250,
+        {"BTCUSDT": {"funding_hours": 4, "basis_samples": 30, "product": "perpetual"}},
+        ["announcement"],
+        ["notice"],
     ),
     applied(5, [Restart(7), Trade("BTCUSDT", 1, "10", "2", "buy", 1_700_000_000_000), Gap(3)]),
     Ticked(50, 1_800_000_000_000),
@@ -170,6 +208,21 @@ def test_a_record_without_begin_or_of_another_version_cannot_be_repeated() -> No
         rerun(ITEMS[1:])
     with pytest.raises(WireError, match="version 2"):
         rerun([Begin(2, 250, {}, [], [])])
+
+
+@given(products())
+def test_a_product_comes_back_from_a_record_as_it_went(product: Product) -> None:
+    begin = Begin(1, 250, {"S": msgspec.to_builtins(product)}, [], [])
+    [found] = decode([encode(begin)])
+
+    assert isinstance(found, Begin)
+    assert msgspec.convert(found.products["S"], Product) == product
+
+
+@pytest.mark.parametrize("fields", [{"perpetual": True}, {"mark": "magic"}, {"index_band": "x"}])
+def test_a_product_of_another_version_is_said_to_be_one(fields: dict[str, object]) -> None:
+    with pytest.raises(WireError, match="another version"):
+        rerun([Begin(1, 250, {"S": fields}, [], [])])
 
 
 def test_each_start_of_a_server_begins_anew_in_the_same_file() -> None:

@@ -167,9 +167,18 @@ def test_an_answer_that_tells_nothing_new_is_not_given_on() -> None:
     engine = Engine("S")
     engine.serve(5)
     engine.advance(1000)
-    assert engine.serve(5, "9") == ["S"]
+    assert engine.serve(5, "7.0") == ["S"]
     assert len(engine.applied) == 1
     assert engine.bids == [("7", "1")]
+
+
+def test_an_answer_unlike_the_book_held_at_its_id_puts_it_right() -> None:
+    engine = Engine("S")
+    engine.serve(5)
+    engine.advance(1000)
+    assert engine.serve(5, "9") == ["S"]
+    assert engine.bids == [("9", "1")]
+    assert engine.exchange.board.inconsistent_books == 1
 
 
 def test_a_slow_answer_never_takes_a_book_back() -> None:

@@ -18,10 +18,11 @@ from exchange_push.market.events import (
     Restart,
     Trade,
 )
-from exchange_push.market.feed import FeedFactory, Product
+from exchange_push.market.feed import FeedFactory
 from exchange_push.market.interval import INTERVALS
 from exchange_push.market.kline import KlineFeed
 from exchange_push.market.markprice import EveryMarkPriceFeed, MarkPriceFeed
+from exchange_push.market.product import Product
 from exchange_push.market.ticker import EveryTickerFeed, TickerFeed
 from exchange_push.market.trades import TradesFeed
 from exchange_push.pubsub.channel import ALL, Channel, ChannelKind, Owner, SlowPolicy

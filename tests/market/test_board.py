@@ -1,12 +1,15 @@
 import random
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exchange_push.market.board import Board
-from exchange_push.market.events import Funding, Gap, IndexPrice, MarketEvent, Restart
+from exchange_push.market.events import Funding, Gap, IndexPrice, Level, MarketEvent, Restart
 from exchange_push.pubsub.channel import Channel, ChannelKind, Owner, SlowPolicy
 from exchange_push.pubsub.publication import Publication
 from tests.market.exchange import KINDS, Exchange, book, channel, depth, trade
@@ -330,3 +333,48 @@ def test_a_book_lost_and_found_within_a_tick_is_not_unsure() -> None:
     for _ in range(4):
         exchange.tick()
         assert exchange.board.unsure_books() == set()
+
+
+def test_a_crossed_book_is_published_as_it_is_and_unsure_until_its_end_is_published() -> None:
+    exchange = Exchange()
+    exchange.apply(book(1, T, [("7", "1")], [("9", "1")]))
+    exchange.run(100)
+    assert exchange.board.unsure_books() == set()
+    exchange.apply(depth(2, 2, T, [("9.0", "1")], []))
+    exchange.run(100)
+    assert exchange.sent("S@depth")[-1]["bids"] == [["9.0", "1"]]
+    exchange.apply(depth(3, 3, T, [("9.1", "1")], []))
+    exchange.tick()
+    assert (exchange.board.unsure_books(), exchange.board.crossed_books) == ({"S"}, 1)
+    exchange.apply(depth(4, 4, T, [("9.0", "0"), ("9.1", "0")], []))
+    while exchange.board.unsure_books():
+        assert exchange.sent("S@depth")[-1]["last"] < 4
+        exchange.tick()
+    assert exchange.sent("S@depth")[-1]["last"] == 4
+    assert exchange.board.crossed_books == 1
+
+
+_crossing = st.lists(st.tuples(st.sampled_from(["7", "8", "8.0", "9"]), st.sampled_from(["0", "1"])), max_size=3)
+
+
+@given(st.lists(st.tuples(_crossing, _crossing, st.sampled_from(["depth", "book", "lost"])), max_size=20))
+def test_each_time_that_a_book_crosses_is_counted_once(steps: list[tuple[list[Level], list[Level], str]]) -> None:
+    exchange = Exchange()
+    exchange.apply(book(0, T, [], []))
+    bids: set[Decimal] = set()
+    asks: set[Decimal] = set()
+    crossed, crossings, last = False, 0, 0
+    for their_bids, their_asks, kind in steps:
+        for side, levels in ((bids, their_bids), (asks, their_asks)):
+            for price, qty in levels:
+                (side.add if qty == "1" else side.discard)(Decimal(price))
+        last += 2 if kind == "lost" else 1
+        whole = [[(str(price), "1") for price in side] for side in (bids, asks)]
+        exchange.apply(book(last, T, *whole) if kind == "book" else depth(last, last, T, their_bids, their_asks))
+        exchange.run(100)
+        held = exchange.board.book("S")
+        assert held is not None
+        before, crossed = crossed, held.in_sync and bool(bids and asks) and max(bids) >= min(asks)
+        crossings += crossed and not before
+        assert exchange.board.unsure_books() == ({"S"} if crossed or not held.in_sync else set())
+    assert exchange.board.crossed_books == crossings

@@ -292,12 +292,62 @@ def test_what_is_not_newer_is_counted_and_ignored() -> None:
     exchange.apply(
         depth(9, 10, T + 5, [("7.60", "9")], []),
         depth(9, 9, T, [("7.60", "9")], []),
-        book(10, T + 5, [("7.60", "9")], []),
+        book(10, T + 5, [("7.6", "1.0"), ("7.5", "2"), ("3", "0")], [("8", "3.00")]),
         book(9, T, [("7.60", "9")], []),
     )
     assert exchange.run(200) == []
     assert exchange.board.old_book_events == 4
     assert exchange.board.restarted_books == 0
+
+
+def test_a_whole_book_unlike_what_was_published_at_its_id_begins_the_chain_anew() -> None:
+    exchange = _in_sync()
+    exchange.apply(book(10, T + 1, [("7.60", "1"), ("7.4", "2")], [("8", "3")]))
+    assert exchange.state("S@depth") is None
+    exchange.run(100)
+    [data] = exchange.sent("S@depth")
+    assert (data["type"], data["last"], data["prev"]) == ("snapshot", 10, None)
+    assert data["bids"] == [["7.60", "1"], ["7.4", "2"]]
+    assert [data["last"] for data in exchange.sent("S@depth5")] == [10]
+    exchange.apply(depth(11, 11, T + 2, [("7.4", "0")], []))
+    exchange.run(100)
+    assert exchange.sent("S@depth")[1]["prev"] == 10
+    assert (exchange.board.inconsistent_books, exchange.board.book_gaps, exchange.board.old_book_events) == (1, 0, 0)
+
+
+def test_a_whole_book_unlike_what_is_not_published_yet_is_part_of_the_next_update() -> None:
+    exchange = _in_sync()
+    exchange.apply(depth(11, 11, T + 1, [("7.60", "5")], []), book(11, T + 1, [("7.60", "6")], [("8", "3")]))
+    exchange.run(100)
+    [data] = exchange.sent("S@depth")
+    assert (data["type"], data["prev"], data["last"]) == ("update", 10, 11)
+    assert data["bids"] == [["7.60", "6"], ["7.5", "0"]]
+    assert exchange.board.inconsistent_books == 1
+
+
+_whole_book = st.tuples(st.dictionaries(st.integers(1, 6), _qty, max_size=4), st.dictionaries(st.integers(7, 12), _qty))
+
+
+@given(st.lists(_whole_book, min_size=2, max_size=6), st.booleans())
+def test_a_whole_book_is_taken_at_an_id_that_is_known_only_where_it_differs(books: list[Any], publish: bool) -> None:
+    def best(sides: Any) -> list[list[tuple[int, Decimal]]]:
+        numbers = [[(price, Decimal(qty)) for price, qty in sorted(side.items()) if Decimal(qty)] for side in sides]
+        return [numbers[0][::-1], numbers[1]]
+
+    exchange, client = Exchange("depth"), Client()
+    held, differences = books[0], 0
+    for number, sides in enumerate(books):
+        exchange.apply(book(5, T, *([(str(price), qty) for price, qty in side.items()] for side in sides)))
+        for publication in exchange.run(100) if publish or number == len(books) - 1 else []:
+            client.take(publication)
+        common = [list(zip(*pair, strict=False)) for pair in zip(best(held), best(sides), strict=True)]
+        unlike = any(one != other for pairs in common for one, other in pairs)
+        unlike |= any(bool(one) != bool(other) for one, other in zip(best(held), best(sides), strict=True))
+        if unlike:
+            held, differences = sides, differences + 1
+    assert exchange.board.inconsistent_books == differences
+    assert exchange.board.old_book_events == len(books) - 1 - differences
+    assert client.numbers() == tuple(dict(side) for side in best(held))
 
 
 def test_lower_ids_at_a_much_later_time_are_a_new_numbering() -> None:

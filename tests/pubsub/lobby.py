@@ -20,11 +20,12 @@ DEPTH = ChannelKind("depth", Owner.SYMBOL, SlowPolicy.RESYNC, 100, checksum=True
 TRADES = ChannelKind("trades", Owner.SYMBOL, SlowPolicy.QUEUE, 100)
 TICKER = ChannelKind("ticker", Owner.SYMBOL, SlowPolicy.CONFLATE, 1000)
 KLINE = ChannelKind("kline_1m", Owner.SYMBOL, SlowPolicy.CONFLATE, 250)
+MARKPRICE = ChannelKind("markprice", Owner.SYMBOL, SlowPolicy.CONFLATE, 1000, of_index=True)
 TICKERS = ChannelKind("ticker", Owner.EVERY, SlowPolicy.RESYNC, 1000)
 BALANCE = ChannelKind("balance", Owner.USER, SlowPolicy.QUEUE)
 ORDER = ChannelKind("order", Owner.USER, SlowPolicy.QUEUE)
 SYSTEM = ChannelKind("system", Owner.NOBODY, SlowPolicy.QUEUE)
-KINDS = (DEPTH, TRADES, TICKER, KLINE, TICKERS, BALANCE, ORDER, SYSTEM)
+KINDS = (DEPTH, TRADES, TICKER, KLINE, MARKPRICE, TICKERS, BALANCE, ORDER, SYSTEM)
 
 
 def unframe(wire: bytes) -> list[tuple[int, bytes]]:

@@ -28,8 +28,14 @@ class Room:
             client.heard()
         return client
 
-    def look(self, silent_ms: int | None = 0, unsure: Set[str] = frozenset(), polled: Set[str] = frozenset()) -> None:
-        self.liveness.look(self.now_ms, silent_ms, unsure, polled)
+    def look(
+        self,
+        silent_ms: int | None = 0,
+        unsure: Set[str] = frozenset(),
+        polled: Set[str] = frozenset(),
+        unpriced: Set[str] = frozenset(),
+    ) -> None:
+        self.liveness.look(self.now_ms, silent_ms, unsure, polled, unpriced)
 
 
 def stale(channel: str, since: int) -> dict[str, Any]:
@@ -230,3 +236,21 @@ def test_a_client_that_believes_the_notices_always_knows_what_is_stale(steps: li
             assert believed == {name for name in held - {"system"} if is_stale(name, *how)}
         else:
             assert not believed
+
+
+def test_a_symbol_without_an_index_makes_its_mark_price_stale_and_nothing_else() -> None:
+    room = Room()
+    client = room.client("system", "BTCUSDT@markprice", "ETHUSDT@markprice", "BTCUSDT@depth", "*@ticker")
+    room.look(unpriced={"BTCUSDT"})
+    assert client.heard() == [stale("BTCUSDT@markprice", 100_000)]
+    room.now_ms += 50
+    room.look(STALE_MS + 1, unpriced={"BTCUSDT", "ETHUSDT"})
+    told = {message["data"]["channel"]: message["data"]["since"] for message in client.heard()}
+    silent_since = 100_050 - STALE_MS - 1
+    assert told == dict.fromkeys(("BTCUSDT@depth", "*@ticker"), silent_since) | {"ETHUSDT@markprice": 100_050}
+    room.look(unpriced={"ETHUSDT"})
+    assert sorted(message["data"]["channel"] for message in client.heard()) == [
+        "*@ticker",
+        "BTCUSDT@depth",
+        "BTCUSDT@markprice",
+    ]
