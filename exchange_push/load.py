@@ -50,7 +50,7 @@ class Source:
         try:
             found = self._layout()
             newest = self._newest(found)
-            with store.transaction(), _opened(self.path) as file:
+            with store.transaction(), _text(self.path) as text:
                 loading = Loading(
                     store,
                     self._symbol,
@@ -58,7 +58,7 @@ class Source:
                     has_ids=found.has_ids,
                     newest=newest,
                 )
-                rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+                rows = csv.reader(text)
                 if found.header:
                     next(rows)
                 try:
@@ -86,8 +86,8 @@ class Source:
                 loading.take_candle(start, bar, interval.end(start))
 
     def _layout(self) -> Layout:
-        with _opened(self.path) as file:
-            for row in csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")):
+        with _text(self.path) as text:
+            for row in csv.reader(text):
                 if row:
                     return layout(self._kind, row, self._columns)
         raise WireError("no row, expected trades or candles")
@@ -106,6 +106,12 @@ class Source:
             return time_of(row[found.places["time"]])
         except (WireError, UnicodeError, IndexError, StopIteration, csv.Error):
             return 0
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[IO[str]]:
+    with _opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        yield text
 
 
 @contextmanager
