@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final, Literal, NoReturn
+from typing import IO, Final, NoReturn
 
 from exchange_push.config import load
 from exchange_push.errors import ConfigError, WireError, quoted
@@ -35,13 +35,11 @@ _END_BYTES: Final = 1 << 16  # that hold the last row
 class Source:
     """A CSV file, plain, gzip or zip."""
 
-    def __init__(
-        self, path: Path, kind: Literal["trades", "candles"], symbol: str, interval: str, columns: Sequence[str] | None
-    ) -> None:
+    def __init__(self, path: Path, symbol: str, interval: str | None, columns: Sequence[str] | None) -> None:
         self.path = path
-        self._kind = kind
+        self.interval = interval
+        """Of candles; None: the rows are trades."""
         self._symbol = symbol
-        self._interval = interval
         self._columns = columns
 
     def load(self, store: SqliteStore) -> Summary:
@@ -51,13 +49,7 @@ class Source:
             found = self._layout()
             newest = self._newest(found)
             with store.transaction(), _text(self.path) as text:
-                loading = Loading(
-                    store,
-                    self._symbol,
-                    None if self._kind == "trades" else self._interval,
-                    has_ids=found.has_ids,
-                    newest=newest,
-                )
+                loading = Loading(store, self._symbol, self.interval, has_ids=found.has_ids, newest=newest)
                 rows = csv.reader(text)
                 if found.header:
                     next(rows)
@@ -66,19 +58,19 @@ class Source:
                 finally:
                     line = rows.line_num
                 return loading.finish()
-        except (WireError, csv.Error, UnicodeError) as error:
+        except (WireError, csv.Error) as error:
             raise ConfigError(f"{self.path}, line {max(line, 1)}: {error}") from None
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise ConfigError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from None
 
     def _take(self, rows: Iterator[list[str]], found: Layout, loading: Loading) -> None:
-        if self._kind == "trades":
+        if self.interval is None:
             trade = TradeRows(self._symbol, found).decode
             for row in rows:
                 if row:
                     loading.take_trade(*trade(row))
             return
-        interval = INTERVALS[self._interval]
+        interval = INTERVALS[self.interval]
         candle = CandleRows(interval, found).decode
         for row in rows:
             if row:
@@ -89,7 +81,7 @@ class Source:
         with _text(self.path) as text:
             for row in csv.reader(text):
                 if row:
-                    return layout(self._kind, row, self._columns)
+                    return layout("trades" if self.interval is None else "candles", row, self._columns)
         raise WireError("no row, expected trades or candles")
 
     def _newest(self, found: Layout) -> int:
@@ -102,16 +94,16 @@ class Source:
             while block := file.read(_END_BYTES):
                 end = (end + block)[-_END_BYTES:]
         try:
-            row = next(csv.reader([end.rstrip().rpartition(b"\n")[2].decode()]))
+            row = next(csv.reader([end.rstrip().rpartition(b"\n")[2].decode(errors="replace")]))
             return time_of(row[found.places["time"]])
-        except (WireError, UnicodeError, IndexError, StopIteration, csv.Error):
+        except (WireError, IndexError, StopIteration, csv.Error):
             return 0
 
 
 @contextmanager
 def _text(path: Path) -> Iterator[IO[str]]:
-    with _opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-        yield text
+    with _opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
+        yield text  # what is no UTF-8 is a wrong field of its line
 
 
 @contextmanager
@@ -135,7 +127,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def told(source: Source, summary: Summary, took_s: float) -> str:
     """A file's line for the operator."""
-    unit = "trades" if source.path and source._kind == "trades" else f"candles of {source._interval}"
+    unit = "trades" if source.interval is None else f"candles of {source.interval}"
     left = [
         f"{count} {what}"
         for count, what in (
@@ -171,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             for path in options.files:
                 began = time.monotonic()
-                source = Source(path, options.kind, options.symbol, options.interval, options.columns)
+                source = Source(path, options.symbol, options.interval, options.columns)
                 print(told(source, source.load(store), time.monotonic() - began), flush=True)
         finally:
             store.close()

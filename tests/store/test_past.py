@@ -35,7 +35,7 @@ def load_into(store: Path, file: Path, text: str, symbol: str = "S", interval: s
     file.write_text(text)
     opened = SqliteStore(str(store), KEEP_MS)
     try:
-        return Source(file, "candles" if interval else "trades", symbol, interval, None).load(opened)
+        return Source(file, symbol, interval or None, None).load(opened)
     finally:
         opened.close()
 
