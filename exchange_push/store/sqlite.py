@@ -479,13 +479,19 @@ class SqliteStore:
             yield from self._db.execute(sql, (start, number))
 
     def _first(self, number: int, interval: str) -> int | None:
-        """Start of the first candle; of seconds, a time up to it."""
+        """Start of the first candle; of seconds where older ones are deleted, the time up to which they are."""
         name = "1m" if interval == "1s" else interval
         sql = "SELECT min(start) FROM candle WHERE symbol = ? AND interval = ?"
         found: int | None = self._db.execute(sql, (number, name)).fetchone()[0]
         if interval == "1s":
             oldest: int | None = self._db.execute("SELECT min(start) FROM second").fetchone()[0]
-            return oldest if found is None or oldest is None else max(found, oldest)
+            if found is None or oldest is None:
+                return oldest
+            if oldest > found:
+                return oldest
+            sql = "SELECT min(start) FROM second WHERE start BETWEEN ? AND ? AND symbol = ?"
+            second: int | None = self._db.execute(sql, (found, found + 59_999, number)).fetchone()[0]
+            return found if second is None else second
         return found
 
     def _close_before(self, number: int, start: int) -> str:
