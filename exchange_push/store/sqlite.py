@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from exchange_push.errors import ConfigError
+from exchange_push.errors import ConfigError, quoted
 from exchange_push.market.bars import Bar
 from exchange_push.market.changes import Amended, Changes, Late
 from exchange_push.market.chart import Candles, slots
@@ -364,13 +364,26 @@ class SqliteStore:
 
     # -- reading
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What cannot be read when a server starts is the operator's to see to."""
+        try:
+            yield
+        except (sqlite3.Error, msgspec.MsgspecError, ArithmeticError) as error:
+            raise ConfigError(f"store: {self.path} is damaged: {quoted(str(error))}") from None
+
     def place(self) -> tuple[int, int] | None:
-        """Session and next number of the feed."""
-        row = self._db.execute("SELECT value FROM kept WHERE what = 'place'").fetchone()
-        return None if row is None else _decode_place(row[0])
+        """Session and next number of the feed. Raises ConfigError."""
+        with self._reading():
+            row = self._db.execute("SELECT value FROM kept WHERE what = 'place'").fetchone()
+            return None if row is None else _decode_place(row[0])
 
     def load(self) -> Kept | None:
-        """Where the board stood; None where nothing was ever stored."""
+        """Where the board stood; None where nothing was ever stored. Raises ConfigError."""
+        with self._reading():
+            return self._load()
+
+    def _load(self) -> Kept | None:
         row = self._db.execute("SELECT value FROM kept WHERE what = 'state'").fetchone()
         if row is None:
             return None

@@ -173,7 +173,7 @@ def _start(path: Path) -> None:
         (_foreign, "is another program's, expected a new file or a store"),
         (_newer, "is of version 2, expected 1"),
         (_corrupt, "malformed"),
-        (_nonsense, "Expected `array`, got `int`"),
+        (_nonsense, "is damaged: 'Expected `array`, got `int`'"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
