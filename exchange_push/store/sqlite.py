@@ -89,7 +89,12 @@ class SqliteStore:
             self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._db = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
-            self._open()
+            try:
+                self._open()
+                self._ids: dict[str, int] = dict(self._db.execute("SELECT symbol, id FROM symbol"))
+            except BaseException:
+                self._db.close()
+                raise
         except BlockingIOError:
             self._unlock()
             raise ConfigError(f"store: {path} is in use by another exchange-push") from None
@@ -99,7 +104,6 @@ class SqliteStore:
         except ConfigError:
             self._unlock()
             raise
-        self._ids: dict[str, int] = dict(self._db.execute("SELECT symbol, id FROM symbol"))
 
     def _open(self) -> None:
         db = self._db
