@@ -2,6 +2,8 @@
 
 import os
 import random
+import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from collections.abc import Callable
 from copy import copy
 from decimal import Decimal
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -231,48 +234,56 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, fault: str) ->
     store.close()
 
 
-_WRITER = """
-import sys
-from tests.store.test_sqlite import _bar, _changes, _store
-from exchange_push.market.recorded import Taken
-store = _store(sys.argv[1])
-number = (store.place() or (0, 0))[1]
-print("ready", flush=True)
-while True:
-    number += 1
-    minute = number * 60_000
-    store.write([_changes(
-        candles=[(name, symbol, minute, _bar(minute // 1_000)) for symbol in "ABCDEFGH" for name in ("1m", "3m", "5m")],
-        seconds={(symbol, minute // 1_000): _bar(minute // 1_000) for symbol in "ABCDEFGH"},
-        taken={symbol: Taken(mark_id=number) for symbol in "ABCDEFGH"},
-        place=(1, number),
-    )])
-"""
-
-
-def test_after_a_kill_in_the_middle_of_writes_the_file_holds_one_state(tmp_path: Path) -> None:
-    path = tmp_path / "store"
+def kill_writers(path: Path, times: int) -> None:
+    """Run in a process of its own, which may be forked."""
     random.seed(1)
     before = 0
-    for _ in range(12):
-        writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        with pytest.raises(subprocess.TimeoutExpired):
-            writer.wait(random.uniform(0.005, 0.2))
-        writer.kill()
-        writer.wait()
-        writer.stdout.close()
+    for _ in range(times):
+        ready, begun = os.pipe()
+        writer = os.fork()
+        if writer == 0:
+            _write_for_ever(path, begun)
+        os.read(ready, 1)
+        os.close(ready)
+        os.close(begun)
+        sleep(random.uniform(0.001, 0.03))
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
         store = _store(path)
         assert store._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         number = (store.place() or (0, 0))[1]
         assert number > before
         before = number
         assert {taken.mark_id for taken in store.taken().values()} == {number}
-        for name in ("1s", "1m", "3m", "5m"):
-            bars = store.bars(name, 0, 1 << 62)
-            assert {symbol: len(found) for symbol, found in bars.items()} == dict.fromkeys("ABCDEFGH", number)
+        for table in ("second", "(SELECT * FROM candle WHERE interval = '1m')", "trades"):
+            counts = store._db.execute(f"SELECT count(*) FROM {table} GROUP BY symbol").fetchall()
+            assert counts == [(number,)] * 2
         store.close()
+    print("killed", times)
+
+
+def _write_for_ever(path: Path, begun: int) -> None:
+    store = _store(path)
+    number = (store.place() or (0, 0))[1]
+    while True:
+        number += 1
+        minute = number * 60_000
+        bar = _bar(minute // 1_000)
+        candles = [(name, symbol, minute, bar) for symbol in "AB" for name in ("1m", "3m", "5m")]
+        seconds = {(symbol, minute // 1_000): bar for symbol in "AB"}
+        trades = {symbol: [MergedTrade(number, number, "1", "1", "buy", minute, 1)] for symbol in "AB"}
+        taken = {symbol: Taken(mark_id=number) for symbol in "AB"}
+        store.write([_changes(candles=candles, seconds=seconds, trades=trades, taken=taken, place=(1, number))])
+        os.write(begun, b".")
+
+
+def test_after_a_kill_in_the_middle_of_writes_the_file_holds_one_state(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from tests.store.test_sqlite import kill_writers as kill;"
+    code += "kill(Path(sys.argv[1]), 100)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "store")], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "killed 100\n"), done.stderr
 
 
 # -- what is kept for how long
@@ -470,4 +481,22 @@ def test_trades_of_a_stretch_are_those_of_a_list(
     every.sort(key=lambda one: (one.time, one.first))
     wanted = [one for one in every if (start or 0) <= one.time < end]
     assert store.trades("A", start, end, limit) == (wanted[-limit:] if start is None else wanted[:limit])
+    store.close()
+
+
+def test_a_disk_that_is_full_at_the_commit_leaves_nothing_behind_and_may_have_room_again(tmp_path: Path) -> None:
+    store = _store(tmp_path / "store")
+    store.write([_changes(candles=_minutes(10))])
+    before = _dump(store)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    some = _changes(candles=_minutes(500, "B"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "store-wal").stat().st_size + 8_000, hard))
+    try:
+        with pytest.raises(sqlite3.Error):
+            store.write([some])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert _dump(store) == before
+    store.write([some])
+    assert len(store.bars("1m", 0, 1 << 62)["B"]) == 500
     store.close()
