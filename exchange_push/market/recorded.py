@@ -5,7 +5,9 @@ before, that symbol lost nothing; where it does not, the ids between are a hole,
 the gap are incomplete until trades with these ids come after all.
 """
 
+from collections.abc import Mapping
 from enum import Enum, auto
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 import msgspec
@@ -34,6 +36,17 @@ class RecordedState(msgspec.Struct, array_like=True):
     count: int
     open: int | None
     lost: list[_Lost]
+
+
+def waiting(ends: Mapping[str, int]) -> tuple[RecordedState, dict[str, int]]:
+    """Where Recorded is to begin when nothing was heard yet, and pasts were loaded that end at these times; and by
+    symbol how many gaps it has met: what is missing of each lies between its end and the first event."""
+    times = sorted(set(ends.values()))
+    lost = [_Lost(start, end, number) for number, (start, end) in enumerate(pairwise(times), 1)]
+    # One more than there are, so that the gap that ends with the first event stays apart from these.
+    places = {end: place for place, end in enumerate(times)}
+    met = {symbol: places[end] for symbol, end in ends.items()}
+    return RecordedState(times[-1], len(times), times[-1], lost), met
 
 
 class Recorded:
@@ -77,9 +90,10 @@ class Recorded:
             return None
         start, end = min(self._open, time_ms), max(self._open, time_ms)
         self._open = None
-        self.count += 1
         lost = self._lost
-        if lost and lost[-1].start <= start <= lost[-1].end + _SAME_MS:
+        joins = bool(lost) and lost[-1].number == self.count  # what `waiting` made stays as it is
+        self.count += 1
+        if joins and lost[-1].start <= start <= lost[-1].end + _SAME_MS:
             lost[-1] = _Lost(lost[-1].start, max(lost[-1].end, end), self.count)
         else:
             lost.append(_Lost(start, end, self.count))
@@ -150,6 +164,9 @@ class Taken(msgspec.Struct, array_like=True):
     def judge(self, trade: Trade, recorded: Recorded) -> Verdict:
         """Take the id of a trade."""
         verdict = Verdict.NEW
+        unnumbered = self.mark_id < 0 and self.begin is not None  # its past was loaded, without ids
+        if unnumbered and trade.time < self.mark_time:
+            return Verdict.REPEATED
         if trade.id <= self.mark_id:
             if trade.time <= self.mark_time:
                 return Verdict.REPAIR if self._fill(trade.id) else Verdict.REPEATED
@@ -159,7 +176,9 @@ class Taken(msgspec.Struct, array_like=True):
         if self.met != recorded.count:
             lost = recorded.unmet(self.met)
             first = 0 if verdict is Verdict.RESTART else self.mark_id + 1
-            if lost and first < trade.id:
+            if lost and unnumbered:
+                self._keep(Hole(0, -1, lost))
+            elif lost and first < trade.id:
                 self._keep(Hole(first, trade.id - 1, lost))
             self.met = recorded.count
         self.mark_id = trade.id

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from exchange_push.errors import ConfigError
+from exchange_push.errors import ConfigError, quoted
 from exchange_push.market.bars import Bar
 from exchange_push.market.changes import Amended, Changes, Late
 from exchange_push.market.chart import Candle, Candles, slots
@@ -45,6 +45,7 @@ _COLUMNS: Final = (
 )
 _SHOWN: Final = ", ".join(Candle._fields)
 _MARKS: Final = ", ".join("?" * 15)
+_SET: Final = ", ".join(f"{column} = ?" for column in _COLUMNS.split(", "))
 _KEYS: Final = {"second": "start, symbol", "candle": "symbol, interval, start", "trades": "symbol, start, first_id"}
 # Seconds lie by time, so that each write goes to the end of the table; candles by symbol, so that a chart is one read.
 _SCHEMA: Final = f"""
@@ -65,6 +66,7 @@ CREATE VIEW chart AS SELECT symbol.symbol AS symbol, candle.interval AS interval
     datetime(candle.start / 1000, 'unixepoch') AS start, open, high, low, close, volume, quote_volume, count, rev
     FROM candle JOIN symbol ON candle.symbol = symbol.id;
 """
+_EDGE: Final = 3  # of the `parts`, the minute in which a window of 24 hours begins
 _CHUNK_MS: Final = 60_000  # trades that are written together may be so far apart, and are seldom further
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -88,7 +90,12 @@ class SqliteStore:
             self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._db = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
-            self._open()
+            try:
+                self._open()
+                self._ids: dict[str, int] = dict(self._db.execute("SELECT symbol, id FROM symbol"))
+            except BaseException:
+                self._db.close()
+                raise
         except BlockingIOError:
             self._unlock()
             raise ConfigError(f"store: {path} is in use by another exchange-push") from None
@@ -98,7 +105,6 @@ class SqliteStore:
         except ConfigError:
             self._unlock()
             raise
-        self._ids: dict[str, int] = dict(self._db.execute("SELECT symbol, id FROM symbol"))
 
     def _open(self) -> None:
         db = self._db
@@ -132,10 +138,10 @@ class SqliteStore:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.commit()
         except BaseException:
             self._db.rollback()
             raise
-        self._db.commit()
 
     # -- writing
 
@@ -155,8 +161,8 @@ class SqliteStore:
         db = self._db
         if changes.void_from is not None:
             self._void(changes.void_from)
-        for symbol in (changes.taken.keys() | changes.marks.keys()) - self._ids.keys():
-            self._ids[symbol] = self._insert(symbol)
+        for symbol in (*changes.taken, *changes.marks):
+            self._number(symbol)
         ids = self._ids
         db.executemany(
             f"INSERT OR REPLACE INTO second (start, symbol, {_COLUMNS}) VALUES (?, ?, {_MARKS})",
@@ -171,13 +177,7 @@ class SqliteStore:
             "INSERT OR REPLACE INTO trades (symbol, start, first_id, end, data) VALUES (?, ?, ?, ?, ?)",
             ((ids[symbol], *_chunk(trades)) for symbol, trades in changes.trades.items() if symbol in ids),
         )
-        db.executemany(
-            "UPDATE symbol SET mark_id = ?, mark_time = ?, run = ?, met = ?, begin = ?, holes = ? WHERE id = ?",
-            (
-                (taken.mark_id, taken.mark_time, taken.run, taken.met, taken.begin, _encode(taken.holes), ids[symbol])
-                for symbol, taken in changes.taken.items()
-            ),
-        )
+        self._put_taken(changes.taken)
         db.executemany(
             "UPDATE symbol SET mark = ? WHERE id = ?",
             ((mark, ids[symbol]) for symbol, mark in changes.marks.items()),
@@ -187,6 +187,15 @@ class SqliteStore:
             if value is not None:
                 db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (what, _encode(value)))
         return amended
+
+    def _put_taken(self, by_symbol: Mapping[str, Taken]) -> None:
+        self._db.executemany(
+            "UPDATE symbol SET mark_id = ?, mark_time = ?, run = ?, met = ?, begin = ?, holes = ? WHERE id = ?",
+            (
+                (taken.mark_id, taken.mark_time, taken.run, taken.met, taken.begin, _encode(taken.holes), number)
+                for number, taken in ((self._ids[symbol], taken) for symbol, taken in by_symbol.items())
+            ),
+        )
 
     def _insert(self, symbol: str) -> int:
         values = "(symbol, mark_id, mark_time, run, met, holes) VALUES (?, -1, 0, 0, 0, ?)"
@@ -222,8 +231,7 @@ class SqliteStore:
             else:
                 bar, rev = _bar(start, row), row[-1] + 1
                 bar.add(late.bar)
-                columns = ", ".join(f"{column} = ?" for column in _COLUMNS.split(", "))
-                self._db.execute(f"UPDATE {table} SET {columns} WHERE {key}", (*_row(bar, rev), *values))
+                self._db.execute(f"UPDATE {table} SET {_SET} WHERE {key}", (*_row(bar, rev), *values))
             yield Amended(interval.name, late.symbol, start, bar, rev)
 
     def _first_start(self, number: int) -> int | None:
@@ -255,15 +263,132 @@ class SqliteStore:
         rows = f"SELECT {key} FROM {table} WHERE {where} LIMIT {max(limit, 0)}"
         return self._db.execute(f"DELETE FROM {table} WHERE ({key}) IN ({rows})", values).rowcount
 
+    # -- loading what was before, while no server runs: store/past.py
+
+    @property
+    def keep_ms(self) -> Mapping[str, int]:
+        return self._keep_ms
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is stored within is stored as a whole, or not at all."""
+        try:
+            with self._transaction(), localcontext(EXACT):
+                yield
+        except BaseException:
+            self._ids = dict(self._db.execute("SELECT symbol, id FROM symbol"))
+            raise
+
+    def heard(self) -> State | None:
+        """Where the board of a server stood that heard a feed; None where all there is was loaded."""
+        rows = dict(self._db.execute("SELECT what, value FROM kept WHERE what IN ('state', 'loaded')"))
+        states = {what: _decode_state(value) for what, value in rows.items()}
+        state, loaded = states.get("state"), states.get("loaded")
+        if state is None or state.recorded.begin is None:
+            return None
+        if loaded is not None and (state.heard, state.recorded) == (loaded.heard, loaded.recorded):
+            return None
+        return state
+
+    def put_loaded(self, state: State) -> None:
+        """Note where a board is to begin that has heard nothing yet."""
+        values = [(what, _encode(state)) for what in ("state", "loaded")]
+        self._db.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?)", values)
+
+    def taken(self) -> dict[str, Taken]:
+        """By symbol."""
+        rows = self._db.execute("SELECT symbol, mark_id, mark_time, run, met, begin, holes FROM symbol")
+        return {
+            symbol: Taken(mark_id, mark_time, run, met, begin, _decode_holes(holes))
+            for symbol, mark_id, mark_time, run, met, begin, holes in rows
+        }
+
+    def put_taken(self, symbol: str, taken: Taken) -> None:
+        self._number(symbol)
+        self._put_taken({symbol: taken})
+
+    def _number(self, symbol: str) -> int:
+        number = self._ids.get(symbol)
+        if number is None:
+            number = self._ids[symbol] = self._insert(symbol)
+        return number
+
+    def oldest(self, symbol: str, taken: Taken, time: int) -> tuple[int, int] | None:
+        """Time from which on something of a symbol is stored, as exactly as it is known, and the first trade's id,
+        -1 where that is not known; None where nothing is. `time` is market time."""
+        number = self._ids.get(symbol)
+        if number is None:
+            return None
+        start = taken.begin
+        if start is None:
+            first = self._first_start(number)
+            start = time - time % 60_000 - 60_000 if first is None else first
+            sql = "SELECT min(start) FROM second WHERE symbol = ? AND start BETWEEN ? AND ?"
+            until = time if first is None else first + 59_999
+            second: int | None = self._db.execute(sql, (number, start, until)).fetchone()[0]
+            if first is None and second is None:
+                return None
+            start = start if second is None else second
+        for name, interval in INTERVALS.items():
+            table, key, values = _place(number, name, interval.start(start))
+            row = self._db.execute(f"SELECT first_id FROM {table} WHERE {key}", values).fetchone()
+            if row is not None:
+                return start, row[0]
+        return start, -1
+
+    def add(self, symbol: str, interval: str, start: int, bar: Bar) -> None:
+        """Store a candle, or add it to what is stored of it: other trades than its own."""
+        table, key, values = _place(self._number(symbol), interval, start)
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM {table} WHERE {key}", values).fetchone()
+        if row is not None:
+            total = _bar(start, row)
+            total.add(bar)
+            self._db.execute(f"UPDATE {table} SET {_SET} WHERE {key}", (*_row(total, row[-1]), *values))
+            return
+        columns, marks = _KEYS[table], "?, " * len(values)
+        self._db.execute(
+            f"INSERT INTO {table} ({columns}, {_COLUMNS}) VALUES ({marks}{_MARKS})", (*values, *_row(bar, 0))
+        )
+
+    def add_trades(self, symbol: str, trades: list[MergedTrade]) -> None:
+        """Store trades of one minute at most."""
+        row = (self._number(symbol), *_chunk(trades))
+        self._db.execute(
+            "INSERT OR REPLACE INTO trades (symbol, start, first_id, end, data) VALUES (?, ?, ?, ?, ?)", row
+        )
+
+    def fill_leaps(self, start: int, end: int) -> None:
+        """Market time jumped, and what was before is known now in `[start, end)`."""
+        rows = self._db.execute(
+            "SELECT rowid, start, end FROM leap WHERE start < ? AND end > ?", (end, start)
+        ).fetchall()
+        for number, before, after in rows:
+            self._db.execute("DELETE FROM leap WHERE rowid = ?", (number,))
+            parts = [part for part in ((before, start), (end, after)) if part[0] < part[1]]
+            self._db.executemany("INSERT INTO leap VALUES (?, ?)", parts)
+
     # -- reading
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What cannot be read when a server starts is the operator's to see to."""
+        try:
+            yield
+        except (sqlite3.Error, msgspec.MsgspecError, ArithmeticError) as error:
+            raise ConfigError(f"store: {self.path} is damaged: {quoted(str(error))}") from None
+
     def place(self) -> tuple[int, int] | None:
-        """Session and next number of the feed."""
-        row = self._db.execute("SELECT value FROM kept WHERE what = 'place'").fetchone()
-        return None if row is None else _decode_place(row[0])
+        """Session and next number of the feed. Raises ConfigError."""
+        with self._reading():
+            row = self._db.execute("SELECT value FROM kept WHERE what = 'place'").fetchone()
+            return None if row is None else _decode_place(row[0])
 
     def load(self) -> Kept | None:
-        """Where the board stood; None where nothing was ever stored."""
+        """Where the board stood; None where nothing was ever stored. Raises ConfigError."""
+        with self._reading():
+            return self._load()
+
+    def _load(self) -> Kept | None:
         row = self._db.execute("SELECT value FROM kept WHERE what = 'state'").fetchone()
         if row is None:
             return None
@@ -283,6 +408,10 @@ class SqliteStore:
         for part in wanted:
             if part.interval == "1s":
                 bars: Iterable[Bar] = seconds[part].get(str(symbol), ())
+                minute = self._minute(number, part.start * 1_000) if part is wanted[_EDGE] else None  # type: ignore[arg-type]
+                if minute is not None and sum(bar.count for bar in bars) < minute.count:
+                    pieces.append(Piece(part.start, part.end - part.start, minute))  # its seconds were never known
+                    continue
             else:
                 where = "symbol = ? AND interval = ? AND start >= ? AND start < ? ORDER BY start"
                 values = (number, part.interval, part.start * 1_000, part.end * 1_000)
@@ -301,6 +430,11 @@ class SqliteStore:
             first if first is not None else pieces[0].start * 1_000 if pieces else 0,
             mark,  # type: ignore[arg-type]
         )
+
+    def _minute(self, number: int, start: int) -> Bar | None:
+        sql = f"SELECT {_COLUMNS} FROM candle WHERE symbol = ? AND interval = '1m' AND start = ?"
+        row = self._db.execute(sql, (number, start)).fetchone()
+        return None if row is None else _bar(start, row)
 
     def _newest_trades(self, number: int) -> list[MergedTrade]:
         found: list[MergedTrade] = []
@@ -363,13 +497,19 @@ class SqliteStore:
             yield from self._db.execute(sql, (start, number))
 
     def _first(self, number: int, interval: str) -> int | None:
-        """Start of the first candle; of seconds, a time up to it."""
+        """Start of the first candle; of seconds where older ones are deleted, the time up to which they are."""
         name = "1m" if interval == "1s" else interval
         sql = "SELECT min(start) FROM candle WHERE symbol = ? AND interval = ?"
         found: int | None = self._db.execute(sql, (number, name)).fetchone()[0]
         if interval == "1s":
             oldest: int | None = self._db.execute("SELECT min(start) FROM second").fetchone()[0]
-            return oldest if found is None or oldest is None else max(found, oldest)
+            if found is None or oldest is None:
+                return oldest
+            if oldest > found:
+                return oldest
+            sql = "SELECT min(start) FROM second WHERE start BETWEEN ? AND ? AND symbol = ?"
+            second: int | None = self._db.execute(sql, (found, found + 59_999, number)).fetchone()[0]
+            return found if second is None else second
         return found
 
     def _close_before(self, number: int, start: int) -> str:

@@ -25,8 +25,8 @@ from exchange_push.market.events import (
 )
 from exchange_push.pubsub.channel import SYMBOL, UID
 
-_TIME_END_MS: Final = 253_402_300_800_000  # the year 10000; a time in µs or ns lies beyond
-_ID_END: Final = 1 << 63
+TIME_END_MS: Final = 253_402_300_800_000  # the year 10000; a time in µs or ns lies beyond
+ID_END: Final = 1 << 63
 _UID_END: Final = 1 << 53  # what a JSON reader with doubles still tells apart
 _DEPTH_LIMIT: Final = 32  # of a user event's data: far more than any, far less than what a client's parser bears
 _TEXT_CHARS: Final = 128  # order ids and index sources
@@ -158,17 +158,17 @@ def _with_text_uid(event: FeedEvent) -> FeedEvent:
 # What msgspec's types do not say. Each gives what is wrong, or None.
 
 
-def _trade_fault(event: Trade) -> str | None:
+def trade_fault(event: Trade) -> str | None:
     # One match for all its texts, and the chained comparisons here: a trade comes 50,000 times a second.
     if (
         _TRADE(f"{event.symbol} {event.price} {event.qty}") is None
-        or not 0 < event.time < _TIME_END_MS
-        or not 0 <= event.id < _ID_END
+        or not 0 < event.time < TIME_END_MS
+        or not 0 <= event.id < ID_END
     ):
         return (
             _symbol_fault(event.symbol)
-            or _decimal_fault("price", event.price)
-            or _decimal_fault("qty", event.qty)
+            or decimal_fault("price", event.price)
+            or decimal_fault("qty", event.qty)
             or _time_fault("time", event.time)
             or _id_fault("id", event.id)
         )
@@ -176,7 +176,7 @@ def _trade_fault(event: Trade) -> str | None:
     if order is None:
         return None
     if isinstance(order, int):
-        return None if -_ID_END <= order < _ID_END else f"order is {quoted(order)}, expected 64 bits"
+        return None if -ID_END <= order < ID_END else f"order is {quoted(order)}, expected 64 bits"
     return _text_fault("order", order)
 
 
@@ -208,8 +208,8 @@ def _index_fault(event: IndexPrice) -> str | None:
     return (
         _symbol_fault(event.symbol)
         or _text_fault("source", event.source)
-        or _decimal_fault("price", event.price)
-        or _decimal_fault("weight", event.weight)
+        or decimal_fault("price", event.price)
+        or decimal_fault("weight", event.weight)
         or _time_fault("time", event.time)
     )
 
@@ -231,16 +231,16 @@ def _symbol_fault(symbol: str) -> str | None:
     return None if _SYMBOL(symbol) else f"symbol is {quoted(symbol)}, expected {SYMBOL.pattern}"
 
 
-def _decimal_fault(name: str, text: str) -> str | None:
+def decimal_fault(name: str, text: str) -> str | None:
     return None if _PRICE(text) else f"{name} is {quoted(text)}, expected a decimal like 123.45"
 
 
 def _time_fault(name: str, time_ms: int) -> str | None:
-    return None if 0 < time_ms < _TIME_END_MS else f"{name} is {quoted(time_ms)}, expected ms since the epoch"
+    return None if 0 < time_ms < TIME_END_MS else f"{name} is {quoted(time_ms)}, expected ms since the epoch"
 
 
 def _id_fault(name: str, number: int) -> str | None:
-    return None if 0 <= number < _ID_END else f"{name} is {quoted(number)}, expected 0 to 2^63-1"
+    return None if 0 <= number < ID_END else f"{name} is {quoted(number)}, expected 0 to 2^63-1"
 
 
 def _text_fault(name: str, text: str) -> str | None:
@@ -285,7 +285,7 @@ class _Rule(NamedTuple):
 
 
 _RULES: Final[dict[type, _Rule]] = {
-    Trade: _Rule(_trade_fault, 8),
+    Trade: _Rule(trade_fault, 8),
     BookSnapshot: _Rule(_book_fault, 6),
     DepthChange: _Rule(_depth_fault, 7),
     IndexPrice: _Rule(_index_fault, 6),

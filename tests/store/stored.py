@@ -96,9 +96,15 @@ class Stored:
         return sorted(number for trade in trades for number in range(trade.first, trade.last + 1))
 
 
-def numbers(states: Mapping[str, Any]) -> dict[str, Any]:
-    """States without the revisions: what a killed board published was not all stored."""
+def numbers(states: Mapping[str, Any], *, empty: bool = True) -> dict[str, Any]:
+    """States without the revisions: what a killed board published was not all stored. And without the price that
+    `empty` candles repeat, where trades came out of order: of a minute a store knows no more than its own close."""
+    left_out = {"rev"} if empty else {"rev", "open", "high", "low", "close"}
     return {
-        name: {key: value for key, value in state.items() if key != "rev"} if state else state
+        name: {
+            key: value
+            for key, value in (state or {}).items()
+            if key not in (left_out if "interval" in state and not state["count"] else {"rev"})
+        }
         for name, state in states.items()
     }
