@@ -8,6 +8,7 @@ _BENCHMARKS = (
     ("wire: a datagram until its events lie in order", "feed"),
     ("market: a trade in the market room", "market"),
     ("path: a trade from datagram to frames", "path"),
+    ("store: ten million candles", "store"),
     ("server: 50,000 datagrams a second into the whole server", "server"),
 )
 

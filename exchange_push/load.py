@@ -118,7 +118,11 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             names = [name for name in folder.namelist() if not name.endswith("/")]
             if len(names) != 1:
                 raise ConfigError(f"{path}: a zip file of {len(names)} files, expected one")
-            with folder.open(names[0]) as member:
+            try:
+                member = folder.open(names[0])
+            except RuntimeError as error:  # encrypted, or packed in a way that zipfile does not know
+                raise ConfigError(f"{path}: {error}") from None
+            with member:
                 yield member
     else:
         with path.open("rb") as file:

@@ -4,6 +4,7 @@ What a server made of its feed is never touched: only time before the first of i
 that border get the trades of their part before it. Where no server heard a feed yet, a past can be carried on, too.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -26,7 +27,7 @@ _BATCH: Final = 5_000
 _GAPS: Final = 20_000
 _CHUNK_MS: Final = 10_000
 _CHUNK_TRADES: Final = 1_000
-_FOR_EVER: Final = 1 << 62
+_FOR_EVER: Final = 1 << 64
 
 
 @dataclass(slots=True)
@@ -85,7 +86,8 @@ class _Ids:
                     del self._gaps[: _GAPS // 2]
             self._last = last
             return True
-        if last > self._last or first < self._first or any(gap[0] <= first <= gap[1] for gap in self._gaps):
+        place = bisect_right(self._gaps, (first, _FOR_EVER)) - 1
+        if last > self._last or first < self._first or (place >= 0 and first <= self._gaps[place][1]):
             raise WireError(f"id {first} after id {self._last}, expected rows in order of their ids")
         return False
 
@@ -102,14 +104,16 @@ class Loading:
         self._symbol = symbol
         self._has_ids = has_ids
         self._heard = store.heard()
-        self._taken = store.taken().get(symbol)
         self._ids = _Ids()
         self._last_time = 0
         self._waiting: list[tuple[Trade, int]] = []
         self._bars: dict[int, Bar] = {}
         self._chunk: list[MergedTrade] = []
         self._rollup = Rollup(interval or "1s", self._write)
-        time = 0 if self._heard is None else self._heard.time
+        known = store.taken()
+        self._taken = known.get(symbol)
+        time = max((taken.mark_time for taken in known.values()), default=0)
+        time = time if self._heard is None else self._heard.time
         self._now = max(newest, time)
         self._before, self._after = _Part(), _Part()
         self._limit = _FOR_EVER if self._heard is None else time
@@ -120,15 +124,13 @@ class Loading:
         if oldest is not None:
             self._oldest, self._oldest_id = oldest
         if interval is not None and INTERVALS[interval].length_ms > INTERVALS["1m"].length_ms:
-            self._limit = min(self._limit, self._coarse_limit(interval))
+            self._limit = min(self._limit, self._coarse_limit(interval, time))
         self._astray = False  # whether trades that belong before what is stored were left out
 
-    def _coarse_limit(self, interval: str) -> int:
+    def _coarse_limit(self, interval: str, time: int) -> int:
         """Until when candles that are longer than a minute may be: of what comes then, running candles are made."""
         if INTERVALS["1d"].length_ms % INTERVALS[interval].length_ms:
             raise ConfigError(f"--interval {interval}: candles are loaded of intervals that make up a day")
-        times = [taken.mark_time for taken in self._store.taken().values()]
-        time = max(times, default=0) if self._heard is None else self._heard.time
         if not time:
             raise ConfigError(f"--interval {interval}: nothing is stored yet, expected trades or candles of 1m first")
         return parts(time // 1_000)[0].end * 1_000
