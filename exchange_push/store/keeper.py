@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -100,8 +100,6 @@ class Keeper(Service):
 
     def stopService(self) -> Deferred[Any]:
         super().stopService()
-        if self._store is None:
-            return succeed(None)
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
@@ -112,7 +110,8 @@ class Keeper(Service):
         store, self._store = self._store, None
         if store is not None:
             await self._in_thread(store.close)
-        self._pool.stop()
+        if self._pool.started:
+            self._pool.stop()
 
     # -- writing
 
