@@ -337,7 +337,7 @@ class Loading:
 
     def _begin_anew(self) -> None:
         """No feed was heard yet: a board begins where the newest of all pasts ends."""
-        everyone = self._store.taken()
+        everyone = {symbol: taken for symbol, taken in self._store.taken().items() if taken.begin is not None}
         recorded, met = waiting({symbol: taken.mark_time for symbol, taken in everyone.items()})
         for symbol, taken in everyone.items():
             self._store.put_taken(symbol, msgspec.structs.replace(taken, met=met[symbol]))
