@@ -126,7 +126,7 @@ class ExchangePush(MultiService):
         )
         self._next_client_id = client_ids(int(reactor.seconds() * 1000))
         self.clients = ClientFactory(
-            reactor, self.converse, client_options(config), frozenset(filter(None, catalog.DIALECTS))
+            reactor, self.converse, client_options(config), self.hub.round, frozenset(filter(None, catalog.DIALECTS))
         )
         self.asker = _asker(config, demo)
         self.feed = FeedService(

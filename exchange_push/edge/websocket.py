@@ -18,16 +18,16 @@ from twisted.logger import Logger
 from exchange_push.edge.front import address_key, one_spelling
 from exchange_push.edge.transport import Turn, Writer
 from exchange_push.errors import CloseCode
-from exchange_push.pubsub.outbox import Outbox
+from exchange_push.pubsub.round import Member, Round
+from exchange_push.wire.frame import PING, PONG, frame
 
 _ABORT_S: Final = 3.0  # for a client that does not answer a close
 _REASON_BYTES: Final = 123  # what a close frame holds beside the code
+_PONG_BYTES: Final = 4096  # of whom more waits than that, pings are not answered
 
 
-class Conversation(Protocol):
+class Conversation(Member, Protocol):
     """What the protocol needs of a session."""
-
-    outbox: Outbox
 
     def received(self, payload: bytes, binary: bool) -> None: ...
 
@@ -149,10 +149,9 @@ class ClientProtocol(WebSocketServerProtocol):
         self._address_key = None if self._host is None else address_key(self._host)
         refusal = factory.enter(self, self._address_key)
         session = self.session = factory.converse(self)
-        self._writer = Writer(self, session.outbox, factory.turn)
         # A transport that came through another protocol (TLS, a Site) may still have its producer.
         self.transport.unregisterProducer()
-        self.transport.registerProducer(self._writer, True)
+        self._writer = Writer(self, session, factory.turn)
         if refusal is not None:
             session.disconnect(*refusal)
 
@@ -188,10 +187,21 @@ class ClientProtocol(WebSocketServerProtocol):
             session.disconnect(CloseCode.INTERNAL_ERROR, "internal error")
 
     def onPing(self, payload: bytes) -> None:
-        if self.session is not None and self.session.outbox.blocked:
+        if self.session is None or self.session.outbox.held_bytes > _PONG_BYTES:
             return  # it does not read: pongs would only pile up
         if self._pongs.take(1, self.factory.clock.seconds()):
             self.sendPong(payload)
+
+    def sendPong(self, payload: bytes | None = None) -> None:
+        self._control(frame(payload or b"", PONG).wire)
+
+    def sendPing(self, payload: bytes | None = None) -> None:
+        self._control(frame(payload or b"", PING).wire)
+
+    def _control(self, wire: bytes) -> None:
+        """Send it as any other frame, so that it does not keep the transport from being empty."""
+        if self.state == self.STATE_OPEN and self._writer is not None:
+            self._writer.say(wire)
 
     # -- what goes out
 
@@ -213,8 +223,10 @@ class ClientProtocol(WebSocketServerProtocol):
         if self.state == self.STATE_OPEN and code is not None and not isReply:
             self.factory.count_close(code)
         if self._writer is not None:
-            self._writer.write()  # what was said before the close arrives before it
+            self._writer.finish()  # what was said before the close arrives before it
         super().sendCloseFrame(code, reasonUtf8, isReply)
+        if self._writer is not None:
+            self._writer.stop()
         if self.session is not None:
             self.session.lost()  # nothing may follow a close frame: who pushes now is told that nobody is here
         # Whoever began: a client that does not read would keep the connection for ever.
@@ -237,6 +249,8 @@ class ClientProtocol(WebSocketServerProtocol):
             self._abort.cancel()
             self._abort = None
         session, self.session = self.session, None
+        if self._writer is not None:
+            self._writer.stop()
         if session is not None:
             self.factory.leave(self, self._address_key)
             session.lost()
@@ -255,6 +269,7 @@ class ClientFactory(WebSocketServerFactory):
         clock: IReactorTime,
         converse: Callable[[ClientProtocol], Conversation],
         options: ClientOptions,
+        round: Round,
         subprotocols: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(server="exchange-push")
@@ -262,7 +277,7 @@ class ClientFactory(WebSocketServerFactory):
         self.converse = converse
         self.options = options
         self.subprotocols = subprotocols
-        self.turn = Turn(clock)
+        self.turn = Turn(clock, round)
         self.connected: dict[ClientProtocol, None] = {}
         self.stopping = False
         """Whoever comes now is told to go: its handshake began before the port was closed."""

@@ -174,7 +174,7 @@ class Session:
             if missed is None:
                 self._send_current(channel, view)
             else:
-                self.outbox.drop(channel)
+                self._alone().drop(channel)
                 for publication in missed:
                     self._put(publication.frame(view).wire)
         self._tell_stale(views)
@@ -212,7 +212,7 @@ class Session:
         if state.slow is SlowPolicy.QUEUE:
             self._put(state.frame(view).wire)
         else:
-            self.outbox.put_current(channel)
+            self._alone().put_current(channel)
             self._transport.wake()
 
     def _current(self, channel: Channel) -> bytes | None:
@@ -226,7 +226,7 @@ class Session:
         view = self._views.pop(channel, None)
         if view is not None:
             self._terms.hub.unsubscribe(self, channel, view)
-            self.outbox.drop(channel)
+            self._alone().drop(channel)
 
     def channel_names(self) -> list[str]:
         return [str(channel) for channel in self._views]
@@ -317,11 +317,17 @@ class Session:
             self.deliver(publication.frame(view).wire, publication)
 
     def _put(self, wire: bytes, publication: Publication | None = None) -> None:
+        outbox = self._alone()
         if publication is None:
-            self.outbox.put(wire)
+            outbox.put(wire)
         else:
-            self.outbox.put(wire, publication.channel, publication.slow)
+            outbox.put(wire, publication.channel, publication.slow)
         self._transport.wake()
+
+    def _alone(self) -> Outbox:
+        """The outbox, with all in it that the client waited for together with others: what follows comes after it."""
+        self._terms.hub.round.part(self)
+        return self.outbox
 
     # -- what the operator does (intake/desk.py)
 
@@ -387,8 +393,9 @@ class Session:
         """Close the connection; what waits is still sent, but to a client that is too slow."""
         if self._state is _State.CLOSED:
             return
+        outbox = self._alone()
         if code is CloseCode.TOO_SLOW:
-            self.outbox.clear()
+            outbox.clear()
         self._leave()
         self._transport.close(code, reason)
 

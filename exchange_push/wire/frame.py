@@ -6,6 +6,8 @@ from exchange_push.pubsub.publication import Frame
 
 TEXT: Final = 1
 BINARY: Final = 2
+PING: Final = 9
+PONG: Final = 10
 
 _FIN: Final = 0x80
 

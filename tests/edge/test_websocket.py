@@ -30,7 +30,11 @@ class House:
     def __init__(self, options: dict[str, Any], **terms: Any) -> None:
         self.lobby = Lobby(requests_per_s=1e6, requests_burst=10**6, **terms)
         self.clients = ClientFactory(
-            reactor, self._converse, ClientOptions(**options), frozenset({"exchange-push.msgpack"})
+            reactor,
+            self._converse,
+            ClientOptions(**options),
+            self.lobby.hub.round,
+            frozenset({"exchange-push.msgpack"}),
         )
         self.front = Front(
             reactor,

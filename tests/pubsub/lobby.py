@@ -45,6 +45,7 @@ class Client:
     """A session with a transport that the test empties by hand, and a log-in that it answers by hand."""
 
     def __init__(self, lobby: "Lobby") -> None:
+        self.lobby = lobby
         self.closed: tuple[CloseCode, str] | None = None
         self.session = Session(lobby.next_id(), "192.0.2.1:1", PLAIN, self, lobby.terms)
 
@@ -53,6 +54,10 @@ class Client:
     def close(self, code: CloseCode, reason: str) -> None:
         self.closed = code, reason
 
+    def stop_reading(self) -> None:
+        self.lobby.hub.round.part(self.session)
+        self.session.outbox.block()
+
     def say(self, message: object) -> None:
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()
         self.session.received(payload, False)
@@ -60,8 +65,10 @@ class Client:
     def raw(self) -> list[tuple[int, bytes]]:
         """What was sent since the last look, as (opcode, payload)."""
         wire = b""
+        self.lobby.hub.round.part(self.session)
         while portion := self.session.outbox.take():
             wire += portion
+        self.lobby.hub.round.rejoin(self.session)
         return unframe(wire)
 
     def heard(self) -> list[Any]:
