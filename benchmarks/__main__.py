@@ -8,6 +8,7 @@ _BENCHMARKS = (
     ("wire: a datagram until its events lie in order", "feed"),
     ("market: a trade in the market room", "market"),
     ("path: a trade from datagram to frames", "path"),
+    ("fan-out: 1,000 clients of a channel, beside the peers that are installed", "fanout"),
     ("server: 50,000 datagrams a second into the whole server", "server"),
 )
 
