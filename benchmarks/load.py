@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 
-_AT_ONCE = 256  # connections that are being made
 _READ_BYTES = 1 << 18
 _SAMPLED = 8  # of so many reads one is timed
 
 _HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
 
@@ -60,11 +59,12 @@ class Figures:
 
 
 class Clients:
-    """Connections to one server, all subscribed; `deaf` of them never read."""
+    """Connections to one server, which say `first` after the handshake; `at_once` are being made at a time."""
 
-    def __init__(self, port: int, path: str, first: list[bytes], *, headers: str = "") -> None:
+    def __init__(self, port: int, path: str, first: list[bytes], *, at_once: int = 256) -> None:
         self._port = port
-        self._hello = _HANDSHAKE.format(path=path, headers=headers).encode()
+        self._at_once = at_once
+        self._hello = _HANDSHAKE.format(path=path).encode()
         self._first = b"".join(map(masked, first))
         self._answers = 1 if first else 0
         self._poll = select.epoll()
@@ -82,7 +82,7 @@ class Clients:
         wanted = len(self.sockets) + count
         made = len(self.sockets)
         while made < wanted:
-            while opened < count and len(greeting) < _AT_ONCE:
+            while opened < count and len(greeting) < self._at_once:
                 self._open(greeting, opened)
                 opened += 1
             for number, event in self._poll.poll(0.05):

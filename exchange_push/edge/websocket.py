@@ -9,13 +9,14 @@ from ipaddress import ip_address
 from itertools import count
 from typing import Any, Final, Protocol
 
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.twisted.websocket import WebSocketServerFactory
 from autobahn.util import encode_truncate
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from exchange_push.edge.front import address_key, one_spelling
+from exchange_push.edge.lean import LeanProtocol, sharing_options
 from exchange_push.edge.transport import Turn, Writer
 from exchange_push.errors import CloseCode
 from exchange_push.pubsub.round import Member, Round
@@ -75,15 +76,6 @@ class Bucket:
         return self._left >= 0
 
 
-class _Quiet:
-    """Autobahn's own log lines quote what a peer sent and cost more than a send: we count instead."""
-
-    def debug(self, *args: object, **fields: object) -> None: ...
-
-    trace = info = warn = debug
-    error = Logger("autobahn").error
-
-
 def origin_patterns(origins: tuple[str, ...]) -> list[str]:
     """Autobahn compares origins with their port: give one to those that name none."""
     patterns = []
@@ -95,12 +87,10 @@ def origin_patterns(origins: tuple[str, ...]) -> list[str]:
     return patterns
 
 
-class ClientProtocol(WebSocketServerProtocol):
+class ClientProtocol(LeanProtocol):
     """One client's connection; it carries bytes between the socket and its session."""
 
-    log = _Quiet()
     factory: "ClientFactory"
-    transport: Any
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -145,6 +135,7 @@ class ClientProtocol(WebSocketServerProtocol):
         return host, f"[{host}]:{peer.port}" if ":" in host else f"{host}:{peer.port}"
 
     def onOpen(self) -> None:
+        self.forget_handshake()
         factory = self.factory
         self._address_key = None if self._host is None else address_key(self._host)
         refusal = factory.enter(self, self._address_key)
@@ -255,12 +246,13 @@ class ClientProtocol(WebSocketServerProtocol):
             self.factory.leave(self, self._address_key)
             session.lost()
         super().connectionLost(reason)
+        # What refers to itself would wait for a full collection, and that stops the server for long.
+        self._writer = self.is_closed = self.is_open = None
 
 
 class ClientFactory(WebSocketServerFactory):
     """Makes the protocols of the public WebSocket. `converse` gives each its session."""
 
-    protocol = ClientProtocol  # type: ignore[assignment]  # Twisted types it as a maker of its own Protocol
     log = Logger()
     noisy = False
 
@@ -299,6 +291,7 @@ class ClientFactory(WebSocketServerFactory):
             allowNullOrigin="*" in options.origins,
             tcpNoDelay=True,
         )
+        self.protocol = sharing_options(self, ClientProtocol)
 
     def enter(self, protocol: ClientProtocol, key: str | None) -> tuple[CloseCode, str] | None:
         """Count a connection in. Where it is one too many: how to close it."""

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from exchange_push.pubsub.session import Session
 
 
+class _Listeners(dict["Session", None]):
+    """Who sees a channel alike."""
+
+    __slots__ = ("channel", "view")
+
+    def __init__(self, channel: Channel, view: View) -> None:
+        self.channel = channel
+        self.view = view
+
+
 class Hub:
     """Channels and their subscribers, grouped by how they see the channel; sessions by client id and by uid.
 
@@ -32,7 +42,7 @@ class Hub:
         self.round = Round()
         self.sessions: dict[str, Session] = {}
         self._users: dict[str, dict[Session, None]] = {}
-        self._channels: dict[Channel, dict[View, dict[Session, None]]] = {}
+        self._channels: dict[Channel, dict[View, _Listeners]] = {}
         self.publications = 0
         self.deliveries = 0
         self.evicted = 0
@@ -61,12 +71,17 @@ class Hub:
 
     # -- who listens to what
 
-    def subscribe(self, session: "Session", channel: Channel, view: View) -> None:
-        sessions = self._channels.setdefault(channel, {}).setdefault(view, {})
+    def subscribe(self, session: "Session", channel: Channel, view: View) -> tuple[Channel, View]:
+        """Add a listener. Gives channel and view as all who listen to it alike may keep them: one object for all."""
+        views = self._channels.setdefault(channel, {})
+        sessions = views.get(view)
+        if sessions is None:
+            sessions = views[view] = _Listeners(channel, view)
         self.round.changing(sessions)
         sessions[session] = None
         if view.numbered:
             self.history.watch(channel)
+        return sessions.channel, sessions.view
 
     def unsubscribe(self, session: "Session", channel: Channel, view: View) -> None:
         views = self._channels.get(channel)

@@ -31,6 +31,10 @@ class Budget:
         return self.held_bytes > self.limit_bytes
 
 
+def _no_state(channel: Channel) -> bytes | None:
+    return None
+
+
 class Outbox:
     """An ordered set of waiting things: frames, and channels whose current state is due.
 
@@ -145,6 +149,10 @@ class Outbox:
         self._items.clear()
         self._updates = 0
         self._hold(self._handed_bytes - self.held_bytes)
+
+    def retire(self) -> None:
+        """Nothing is taken any more. The session need not wait for the garbage collector to be gone, too."""
+        self._current = _no_state
 
     def _hold(self, size: int) -> None:
         self.held_bytes += size

@@ -1,6 +1,8 @@
 """The public WebSocket over real sockets: Front, ClientFactory and sessions, without the rest of the server."""
 
+import gc
 import resource
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -238,6 +240,34 @@ async def test_a_clients_close_is_answered_and_leaves_nothing(open_house: Open) 
     assert client.closed == (1000, "")
     assert not house.lobby.hub.sessions
     assert not dict(house.lobby.hub.channels())
+
+
+@pytest.mark.parametrize("by_close", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_is_gone_is_out_of_memory_without_the_garbage_collector(
+    open_house: Open, by_close: bool
+) -> None:
+    house = open_house()
+    client = await house.connect()
+    await client.ask(SUBSCRIBE)
+    (protocol,) = house.clients.connected
+    kept = [weakref.ref(protocol), weakref.ref(protocol.session)]
+    gc.collect()
+    gc.disable()
+    try:
+        if by_close:
+            protocol.session.disconnect(CloseCode.GOING_AWAY, "")
+            del protocol
+            await client.gone()
+        else:
+            del protocol
+            await client.leave()
+        while house.clients.connected:
+            await deferLater(reactor, 0, lambda: None)
+        await deferLater(reactor, 0, lambda: None)
+        assert [reference() for reference in kept] == [None, None]
+    finally:
+        gc.enable()
 
 
 @pytest_twisted.ensureDeferred
