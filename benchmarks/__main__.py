@@ -9,6 +9,7 @@ _BENCHMARKS = (
     ("market: a trade in the market room", "market"),
     ("path: a trade from datagram to frames", "path"),
     ("fan-out: 1,000 clients of a channel, beside the peers that are installed", "fanout"),
+    ("compression: what it saves, and costs once for all", "deflate"),
     ("connections: handshakes, memory of those that are idle, a storm of all at once", "connections"),
     ("server: 50,000 datagrams a second into the whole server", "server"),
 )

@@ -258,7 +258,8 @@ class ExchangePush(MultiService):
         return self.terms.now_ms() if alone else self.board.heard_time or self.terms.now_ms()
 
     def converse(self, protocol: ClientProtocol) -> Session:
-        dialect = catalog.DIALECTS[protocol.websocket_protocol_in_use]
+        dialects = catalog.DEFLATED if protocol.deflates else catalog.DIALECTS
+        dialect = dialects[protocol.websocket_protocol_in_use]
         assert protocol.peer is not None  # known since the handshake
         return Session(self._next_client_id(), protocol.peer, dialect, protocol, self.terms)
 
@@ -365,6 +366,7 @@ def client_options(config: Config) -> ClientOptions:
         message_bytes=clients.message_bytes,
         bytes_per_s=clients.message_bytes,
         bytes_burst=16 * clients.message_bytes,
+        compression=clients.compression,
         ping_s=clients.ping_s,
         pong_s=clients.pong_s,
     )

@@ -15,6 +15,7 @@ from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from exchange_push.edge.deflate import Inflate, agree
 from exchange_push.edge.front import address_key, one_spelling
 from exchange_push.edge.lean import LeanProtocol, sharing_options
 from exchange_push.edge.transport import Turn, Writer
@@ -54,6 +55,7 @@ class ClientOptions:
     frames_burst: int = 1000
     pongs_per_s: int = 2
     pongs_burst: int = 16
+    compression: bool = False
     ping_s: float = 20
     pong_s: float = 10
 
@@ -97,6 +99,8 @@ class ClientProtocol(LeanProtocol):
         now_s = self.factory.clock.seconds()
         options = self.factory.options
         self.session: Conversation | None = None
+        self.deflates = False
+        """Did we agree to compression?"""
         self._writer: Writer | None = None
         self._abort: IDelayedCall | None = None
         self._bytes = Bucket(options.bytes_per_s, options.bytes_burst, now_s)
@@ -136,6 +140,10 @@ class ClientProtocol(LeanProtocol):
 
     def onOpen(self) -> None:
         self.forget_handshake()
+        if self.websocket_extensions_in_use:
+            self.deflates = True
+            self._perMessageCompress = Inflate()  # type: ignore[assignment]  # typed as never there
+        self.websocket_extensions_in_use: list[object] = []
         factory = self.factory
         self._address_key = None if self._host is None else address_key(self._host)
         refusal = factory.enter(self, self._address_key)
@@ -290,6 +298,7 @@ class ClientFactory(WebSocketServerFactory):
             allowedOrigins=origin_patterns(options.origins),
             allowNullOrigin="*" in options.origins,
             tcpNoDelay=True,
+            perMessageCompressionAccept=agree if options.compression else lambda offers: None,
         )
         self.protocol = sharing_options(self, ClientProtocol)
 

@@ -50,6 +50,8 @@ class ChannelKind:
     """A client may ask for a checksum in each message."""
     of_book: bool = False
     """Made of the symbol's book, so that it is stale where that is not known."""
+    deflate_bytes: int = 256
+    """From how many bytes on it is compressed, for clients that agreed to it."""
     ring_size: int = 256
     """How many publications a numbered channel keeps for clients that come back,"""
     ring_ms: int = 60_000

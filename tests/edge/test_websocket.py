@@ -126,6 +126,36 @@ async def test_msgpack_carries_the_same_objects_in_binary_frames(open_house: Ope
     assert await client.close_code() == 1003
 
 
+DEFLATE = b"permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12"
+
+
+@pytest.mark.parametrize(
+    ("offer", "answer"),
+    [
+        ("permessage-deflate", DEFLATE),
+        ("permessage-deflate; client_max_window_bits", DEFLATE),
+        ("permessage-deflate; client_no_context_takeover; server_no_context_takeover", DEFLATE),
+        ("permessage-deflate; server_max_window_bits=12", DEFLATE),
+        ("permessage-deflate; server_max_window_bits=9, permessage-deflate", DEFLATE),
+        ("permessage-deflate; server_max_window_bits=11", None),
+        ("permessage-bzip2, permessage-brotli", None),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_compression_is_agreed_to_where_one_window_and_no_context_will_do(
+    open_house: Open, offer: str, answer: bytes | None
+) -> None:
+    house = open_house({"compression": True})
+    client = await house.connect(Sec_WebSocket_Extensions=offer)
+    assert client.head is not None
+    found = [line[26:] for line in client.head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Extensions")]
+    (protocol,) = house.clients.connected
+
+    assert found == ([] if answer is None else [answer])
+    assert protocol.deflates is (answer is not None)
+    assert (await client.ask({"op": "ping"}))["op"] == "pong"
+
+
 @pytest.mark.parametrize("offer", ["other", "graphql-ws, x"])
 @pytest_twisted.ensureDeferred
 async def test_an_unknown_subprotocol_is_not_taken_and_the_client_speaks_json(open_house: Open, offer: str) -> None:
