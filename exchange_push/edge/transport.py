@@ -166,14 +166,14 @@ class Writer:
             self._hand(chain.wire)
             return
         self._turn.round.part(self.member)
-        pieces = iter(chain.pieces())
-        for wire, _ in pieces:
-            if taken < len(wire):
-                self._hand(wire[taken:])
+        pieces = iter(chain.pieces)
+        for piece in pieces:
+            if taken < len(piece.wire):
+                self._hand(piece.wire[taken:])
                 break
-            taken -= len(wire)
-        for wire, publication in pieces:
-            if not self.member.deliver(wire, publication):
+            taken -= len(piece.wire)
+        for piece in pieces:
+            if not self.member.deliver(piece.wire, piece.publication):
                 return
 
     def _hand(self, data: bytes) -> None:

@@ -1,18 +1,20 @@
 """Round: what goes to clients in one turn of the reactor.
 
-Clients that keep up wait together: those with equal frames share one chain of them, and the work for each client and
-turn does not grow with the frames. Who has something of its own waiting, or does not read, goes apart: its frames go
-into its outbox, one by one, until that is empty again.
+Clients that keep up wait together: those with equal frames share one chain of them, joined once, and no Python runs for
+each client and frame. Who has something of its own waiting, or does not read, goes apart: its frames go into its
+outbox, one by one, until that is empty again.
 """
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from itertools import repeat
+from typing import Any, Final, NamedTuple, Protocol
 
-from exchange_push.pubsub.outbox import PORTION_BYTES, Outbox
+from exchange_push.pubsub.outbox import Outbox
 from exchange_push.pubsub.publication import Publication
 
-Piece = tuple[bytes, Publication]
-"""A frame's bytes, and what it is the frame of."""
+ROUND_BYTES: Final = 1 << 18
+"""So many bytes of frames do not wait for the turn to end."""
 
 Audience = Mapping[Any, None]
 """Members, in a dictionary without values; the key of a Mapping's type takes no subtypes, so it says Any."""
@@ -26,42 +28,25 @@ class Member(Protocol):
     def deliver(self, wire: bytes, publication: Publication) -> bool: ...
 
 
-class Chain:
-    """The frames that clients wait for together, in order."""
+class Piece:
+    """A frame's bytes, and what it is the frame of. Equal only to itself, so that it is cheap to look up."""
 
-    __slots__ = ("_before", "_run", "size_bytes", "wire")
+    __slots__ = ("publication", "wire")
 
-    def __init__(self, before: "Chain | None", run: list[Piece]) -> None:
-        self._before = before
-        self._run = run
-        self.size_bytes: int = sum(len(wire) for wire, _ in run) + (before.size_bytes if before is not None else 0)
-        self.wire = b""
-        """All of it; there after `join`."""
-
-    def pieces(self) -> list[Piece]:
-        runs = [self._run]
-        before = self._before
-        while before is not None:
-            runs.append(before._run)
-            before = before._before
-        return [piece for run in reversed(runs) for piece in run]
-
-    def join(self) -> None:
-        pieces = self.pieces()
-        self.wire = pieces[0][0] if len(pieces) == 1 else b"".join([wire for wire, _ in pieces])
+    def __init__(self, wire: bytes, publication: Publication) -> None:
+        self.wire = wire
+        self.publication = publication
 
 
-class _Longer(dict[Chain | None, Chain]):
-    """Chains, by what they were before the run."""
+class Chain(NamedTuple):
+    """What clients wait for together, joined, and what it is made of, in order."""
 
-    __slots__ = ("_run",)
+    wire: bytes
+    pieces: tuple[Piece, ...]
 
-    def __init__(self, run: list[Piece]) -> None:
-        self._run = run
 
-    def __missing__(self, before: Chain | None) -> Chain:
-        longer = self[before] = Chain(before, self._run)
-        return longer
+def _chain(pieces: tuple[Piece, ...]) -> Chain:
+    return Chain(pieces[0].wire if len(pieces) == 1 else b"".join([piece.wire for piece in pieces]), pieces)
 
 
 _NOBODY: Final[Audience] = {}
@@ -81,28 +66,27 @@ class Round:
         self.begin: Callable[[], None] = _nothing
         self.full: Callable[[], None] = _nothing
         self.apart: dict[Member, None] = {}
-        self._together: dict[Member, Chain] = {}
-        # What was published last, to one and the same audience: not yet in the chains of each.
+        # What was published last, to one and the same audience: not yet among what each waits for.
         self._audience = _NOBODY
         self._run: list[Piece] = []
-        self._run_bytes = 0
-        self._longest_bytes = 0
+        self._together: defaultdict[Member, list[Piece]] = defaultdict(list)
+        self._bytes = 0
 
     def add(self, audience: Audience, wire: bytes, publication: Publication) -> tuple[int, int]:
         """Hand a frame to all of the audience: (handed, failed)."""
         if audience is not self._audience:
             self._end_run()
             self._audience = audience
-        if not self._run and not self._together:
+        if not self._bytes:
             self.begin()
-        self._run.append((wire, publication))
-        self._run_bytes += len(wire)
+        self._run.append(Piece(wire, publication))
+        self._bytes += len(wire)
         failed = 0
         handed = len(audience)
         if self.apart:
             for member in self.apart.keys() & audience.keys():
                 failed += not member.deliver(wire, publication)
-        if self._run_bytes + self._longest_bytes >= PORTION_BYTES:
+        if self._bytes >= ROUND_BYTES:
             self.full()
         return handed - failed, failed
 
@@ -117,10 +101,8 @@ class Round:
             return
         self._end_run()
         self.apart[member] = None
-        chain = self._together.pop(member, None)
-        if chain is not None:
-            for wire, publication in chain.pieces():
-                member.outbox.put(wire, publication.channel, publication.slow)
+        for piece in self._together.pop(member, ()):
+            member.outbox.put(piece.wire, piece.publication.channel, piece.publication.slow)
 
     def rejoin(self, member: Member) -> None:
         """The member has nothing of its own waiting any more."""
@@ -135,27 +117,37 @@ class Round:
         self._together.pop(member, None)
 
     def take(self) -> dict[Member, Chain]:
-        """All who wait together, and their chains, joined."""
+        """All who wait together, and their chains."""
+        self._bytes = 0
+        if self._run and not self._together:  # one audience only: one chain for all of it
+            here, chain = self._here(), _chain(tuple(self._run))
+            self._audience, self._run = _NOBODY, []
+            return dict.fromkeys(here, chain)
         self._end_run()
-        together, self._together = self._together, {}
-        self._longest_bytes = 0
-        for chain in set(together.values()):
-            chain.join()
-        return together
+        together, self._together = self._together, defaultdict(list)
+        chains: dict[tuple[Piece, ...], Chain] = {}
+        found: dict[Member, Chain] = {}
+        for member, waiting in together.items():
+            pieces = tuple(waiting)
+            if pieces not in chains:
+                chains[pieces] = _chain(pieces)
+            found[member] = chains[pieces]
+        return found
+
+    def _here(self) -> Iterable[Member]:
+        """Of the present audience, who is not apart."""
+        if self.apart and not self.apart.keys().isdisjoint(self._audience.keys()):
+            return [member for member in self._audience if member not in self.apart]
+        return self._audience
 
     def _end_run(self) -> None:
-        """Make the run a part of the chains of its audience. No Python runs for each: there may be thousands."""
-        audience, self._audience = self._audience, _NOBODY
-        if not self._run:
-            return
-        run, self._run = self._run, []
-        self._run_bytes = 0
-        longer = _Longer(run)
-        here: Iterable[Member] = audience
-        if self.apart and not self.apart.keys().isdisjoint(audience.keys()):
-            here = [member for member in audience if member not in self.apart]
-        if not self._together:
-            self._together = dict.fromkeys(here, longer[None])
-        else:
-            self._together.update(zip(here, map(longer.__getitem__, map(self._together.get, here)), strict=True))
-        self._longest_bytes = max(self._longest_bytes, *(chain.size_bytes for chain in longer.values()), 0)
+        """Add the run to what each of its audience waits for."""
+        if self._run:
+            waiting = map(self._together.__getitem__, self._here())
+            # A deque that keeps nothing runs through them without Python: there may be thousands.
+            if len(self._run) == 1:
+                deque(map(list.append, waiting, repeat(self._run[0])), maxlen=0)
+            else:
+                deque(map(list.extend, waiting, repeat(self._run)), maxlen=0)
+            self._run = []
+        self._audience = _NOBODY

@@ -2,9 +2,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange_push.pubsub.channel import Channel
-from exchange_push.pubsub.outbox import PORTION_BYTES, Budget, Outbox
+from exchange_push.pubsub.outbox import Budget, Outbox
 from exchange_push.pubsub.publication import Publication
-from exchange_push.pubsub.round import Chain, Member, Round
+from exchange_push.pubsub.round import ROUND_BYTES, Chain, Member, Round
 from tests.pubsub.lobby import TRADES, Lobby
 
 NEWS = Publication(Channel(TRADES, "A"), None)
@@ -101,22 +101,20 @@ def test_for_who_has_left_nothing_waits() -> None:
     assert not round.apart
 
 
-def test_a_turn_begins_with_its_first_frame_and_is_full_at_a_portion() -> None:
+def test_a_turn_begins_with_its_first_frame_and_is_full_at_a_bound_of_all_its_frames() -> None:
     round, ann, bob = Round(), Listener(), Listener()
     calls: list[str] = []
     round.begin = lambda: calls.append("begin")
     round.full = lambda: calls.append("full")
     round.add({ann: None}, b"1", NEWS)
-    round.add({ann: None}, bytes(PORTION_BYTES - 2), NEWS)
+    round.add({bob: None}, bytes(ROUND_BYTES - 2), NEWS)
     assert calls == ["begin"]
-    round.add({bob: None}, b"1", NEWS)
-    round.take()
-    calls.clear()
     round.add({ann: None}, b"1", NEWS)
-    round.add({bob: None}, b"1", NEWS)
-    round.add({ann: None}, bytes(PORTION_BYTES - 1), NEWS)
-
     assert calls == ["begin", "full"]
+    round.take()
+    round.add({ann: None}, b"1", NEWS)
+
+    assert calls == ["begin", "full", "begin"]
 
 
 def test_what_many_sessions_get_is_encoded_and_joined_once() -> None:
