@@ -23,6 +23,7 @@ from benchmarks.load import Clients, Publisher, burst, steady
 
 _PEERS = Path(__file__).parent / "peers"
 _PORT = 17_600
+_CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = 0, 1
 SUBSCRIBE = b'{"op":"subscribe","channel":"BENCH@ticker"}'
 # Without the compiled loop, as where no compiler was.
@@ -52,9 +53,8 @@ class Server:
 
 def on_core(core: int) -> None:
     """Put this process on a core of its own, where there are several."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) > 1:
-        os.sched_setaffinity(0, {cores[min(core, len(cores) - 1)]})
+    if len(_CORES) > 1:
+        os.sched_setaffinity(0, {_CORES[core]})
 
 
 def _answers(port: int, process: "subprocess.Popen[bytes]") -> bool:

@@ -65,7 +65,7 @@ class Clients:
         self._port = port
         self._at_once = at_once
         self._hello = _HANDSHAKE.format(path=path).encode()
-        self._first = b"".join(map(masked, first))
+        self._requests = first
         self._answers = 1 if first else 0
         self._poll = select.epoll()
         self.sockets: dict[int, socket.socket] = {}
@@ -115,11 +115,19 @@ class Clients:
             return False
         assert head.startswith(b"HTTP/1.1 101"), head
         if b"\r\n\r\n" not in had:
-            self.sockets[number].send(self._first)
+            self.sockets[number].send(self.first())
         if self._answers and not rest:
             return False
         del greeting[number]
         return True
+
+    def first(self) -> bytes:
+        """What the next client says after its handshake."""
+        return b"".join(map(masked, self._requests))
+
+    def heard(self, data: bytes) -> None:
+        """Something was read."""
+        self.deliveries += data.count(b"`")
 
     def _read(self, number: int) -> None:
         try:
@@ -133,7 +141,7 @@ class Clients:
             self.sockets.pop(number).close()
             self.closed += 1
             return
-        self.deliveries += data.count(b"`")
+        self.heard(data)
         if b"\x89" in data[:2] or (data[0] == 0x89):
             self.sockets[number].send(masked(data[2 : 2 + data[1]], 10))
         self._reads += 1

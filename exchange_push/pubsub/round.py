@@ -8,6 +8,7 @@ outbox, one by one, until that is empty again.
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol
 
 from exchange_push.pubsub.outbox import Outbox
@@ -45,8 +46,18 @@ class Chain(NamedTuple):
     pieces: tuple[Piece, ...]
 
 
-def _chain(pieces: tuple[Piece, ...]) -> Chain:
-    return Chain(pieces[0].wire if len(pieces) == 1 else b"".join([piece.wire for piece in pieces]), pieces)
+_wire_of = attrgetter("wire")
+
+
+class _Chains(dict[tuple[Piece, ...], Chain]):
+    """Chains by what they are made of."""
+
+    __slots__ = ()
+
+    def __missing__(self, pieces: tuple[Piece, ...]) -> Chain:
+        wire = pieces[0].wire if len(pieces) == 1 else b"".join(map(_wire_of, pieces))
+        chain = self[pieces] = Chain(wire, pieces)
+        return chain
 
 
 _NOBODY: Final[Audience] = {}
@@ -120,19 +131,13 @@ class Round:
         """All who wait together, and their chains."""
         self._bytes = 0
         if self._run and not self._together:  # one audience only: one chain for all of it
-            here, chain = self._here(), _chain(tuple(self._run))
+            here, chain = self._here(), _Chains()[tuple(self._run)]
             self._audience, self._run = _NOBODY, []
             return dict.fromkeys(here, chain)
         self._end_run()
         together, self._together = self._together, defaultdict(list)
-        chains: dict[tuple[Piece, ...], Chain] = {}
-        found: dict[Member, Chain] = {}
-        for member, waiting in together.items():
-            pieces = tuple(waiting)
-            if pieces not in chains:
-                chains[pieces] = _chain(pieces)
-            found[member] = chains[pieces]
-        return found
+        chains = _Chains()
+        return dict(zip(together, map(chains.__getitem__, map(tuple, together.values())), strict=True))
 
     def _here(self) -> Iterable[Member]:
         """Of the present audience, who is not apart."""
