@@ -1,9 +1,9 @@
 """Many channels: 500 symbols of 6 channels, 5,000 clients with 1 to 50 subscriptions by Zipf's law, 20,000 trades/s.
 
-    python -m benchmarks.many [--clients 5000] [--rate 20000] [--seconds 10]
+    python -m benchmarks.many [--clients 5000] [--rate 20000] [--depth 1000] [--seconds 10]
 
-Three processes: the server, a sender that puts trades of all symbols (twenty a datagram) and a depth
-change of each symbol every 100 ms into its feed, and the load. Printed: deliveries, the server's CPU, and the 99th
+Three processes: the server, a sender that puts trades of all symbols (twenty a datagram) and 1,000
+depth changes a second into its feed, and the load. Printed: deliveries, the server's CPU, and the 99th
 percentile of the age of what clients read, beyond the cadence of its channel: for trades the time of the oldest in a
 message, for the best bid and ask that of the change. The load has to read it all on one core: it may be the bound.
 """
@@ -36,7 +36,7 @@ def _name(symbol: int) -> str:
     return f"S{symbol:03}USDT"
 
 
-def send(port: int, rate: int, seconds: float) -> None:
+def send(port: int, rate: int, depth: int, seconds: float) -> None:
     """The engine: trades and depth changes, at their times."""
     from exchange_push.wire.packet import encode
 
@@ -59,18 +59,18 @@ def send(port: int, rate: int, seconds: float) -> None:
         )
         say([["book", _name(at), 1, now_ms, *levels]])
     begin_s = time.monotonic()
-    next_book_s, sent = begin_s, 0
+    changed = sent = 0
     while time.monotonic() < begin_s + seconds:
         now_ms = int(time.time() * 1000)
-        if time.monotonic() >= next_book_s:
-            next_book_s += 0.1
+        due = int((time.monotonic() - begin_s) * depth)
+        while changed + 20 <= due:
             changes: list[list[object]] = []
-            for at in range(SYMBOLS):
+            for at in (number % SYMBOLS for number in range(changed, changed + 20)):
                 books[at] += 1
                 quantity = f"{1 + rng.randrange(1000) / 1000:.3f}"
                 changes.append(["depth", _name(at), books[at], books[at], now_ms, [["99.99", quantity]], []])
-            for first in range(0, SYMBOLS, 20):
-                say(changes[first : first + 20])
+            say(changes)
+            changed += 20
         due = int((time.monotonic() - begin_s) * rate)
         while sent + 20 <= due:
             events: list[list[object]] = []
@@ -117,11 +117,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clients", type=int, default=5000)
     parser.add_argument("--rate", type=int, default=20_000, help="trades a second")
+    parser.add_argument("--depth", type=int, default=1000, help="depth changes a second")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--send", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.send:
-        send(options.send, options.rate, options.seconds)
+        send(options.send, options.rate, options.depth, options.seconds)
         return
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -132,7 +133,7 @@ def main() -> None:
         sender = subprocess.Popen(
             [
                 *(sys.executable, "-m", "benchmarks.many", "--send", str(_PORT + 3)),
-                *("--rate", str(options.rate), "--seconds", str(options.seconds + 3)),
+                *("--rate", str(options.rate), "--depth", str(options.depth), "--seconds", str(options.seconds + 3)),
             ],
             env={**os.environ, "PYTHONPATH": os.getcwd()},
         )
