@@ -14,8 +14,10 @@ from typing import Any, Final, NamedTuple, Protocol
 from exchange_push.pubsub.outbox import Outbox
 from exchange_push.pubsub.publication import Publication
 
-ROUND_BYTES: Final = 1 << 18
-"""So many bytes of frames do not wait for the turn to end."""
+RUN_BYTES: Final = 1 << 18
+"""So many bytes of frames for one audience do not wait for the turn to end,"""
+ROUND_BYTES: Final = 1 << 22
+"""nor so many for all audiences; each client hears a few of them, and two sends cost it twice as much as one."""
 
 Audience = Mapping[Any, None]
 """Members, in a dictionary without values; the key of a Mapping's type takes no subtypes, so it says Any."""
@@ -81,6 +83,7 @@ class Round:
         self._audience = _NOBODY
         self._run: list[Piece] = []
         self._together: defaultdict[Member, list[Piece]] = defaultdict(list)
+        self._run_bytes = 0
         self._bytes = 0
 
     def add(self, audience: Audience, wire: bytes, publication: Publication) -> tuple[int, int]:
@@ -91,13 +94,14 @@ class Round:
         if not self._bytes:
             self.begin()
         self._run.append(Piece(wire, publication))
+        self._run_bytes += len(wire)
         self._bytes += len(wire)
         failed = 0
         handed = len(audience)
         if self.apart:
             for member in self.apart.keys() & audience.keys():
                 failed += not member.deliver(wire, publication)
-        if self._bytes >= ROUND_BYTES:
+        if self._run_bytes >= RUN_BYTES or self._bytes >= ROUND_BYTES:
             self.full()
         return handed - failed, failed
 
@@ -132,7 +136,7 @@ class Round:
         self._bytes = 0
         if self._run and not self._together:  # one audience only: one chain for all of it
             here, chain = self._here(), _Chains()[tuple(self._run)]
-            self._audience, self._run = _NOBODY, []
+            self._audience, self._run, self._run_bytes = _NOBODY, [], 0
             return dict.fromkeys(here, chain)
         self._end_run()
         together, self._together = self._together, defaultdict(list)
@@ -155,4 +159,5 @@ class Round:
             else:
                 deque(map(list.extend, waiting, repeat(self._run)), maxlen=0)
             self._run = []
+            self._run_bytes = 0
         self._audience = _NOBODY

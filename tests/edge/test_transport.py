@@ -14,7 +14,7 @@ from exchange_push.errors import CloseCode
 from exchange_push.pubsub.channel import Channel
 from exchange_push.pubsub.outbox import PORTION_BYTES, Budget, Outbox
 from exchange_push.pubsub.publication import Publication
-from exchange_push.pubsub.round import ROUND_BYTES, Round
+from exchange_push.pubsub.round import RUN_BYTES, Round
 from exchange_push.wire.frame import TEXT, frame
 from tests.edge.trickle import Client, Place
 from tests.fakes import LoggedFailures
@@ -87,7 +87,7 @@ def test_what_is_published_in_a_turn_leaves_in_one_write_too() -> None:
 def test_a_lot_does_not_wait_for_the_turn_to_end(published: bool) -> None:
     round = Round()
     client = Through(Turn(Clock(), round))
-    wire = b"x" * (ROUND_BYTES if published else PORTION_BYTES)
+    wire = b"x" * (RUN_BYTES if published else PORTION_BYTES)
     if published:
         round.add({client: None}, wire, Publication(TRADE))
     else:

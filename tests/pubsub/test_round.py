@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from exchange_push.pubsub.channel import Channel
 from exchange_push.pubsub.outbox import Budget, Outbox
 from exchange_push.pubsub.publication import Publication
-from exchange_push.pubsub.round import ROUND_BYTES, Chain, Member, Round
+from exchange_push.pubsub.round import ROUND_BYTES, RUN_BYTES, Chain, Member, Round
 from tests.pubsub.lobby import TRADES, Lobby
 
 NEWS = Publication(Channel(TRADES, "A"), None)
@@ -107,14 +107,18 @@ def test_a_turn_begins_with_its_first_frame_and_is_full_at_a_bound_of_all_its_fr
     round.begin = lambda: calls.append("begin")
     round.full = lambda: calls.append("full")
     round.add({ann: None}, b"1", NEWS)
-    round.add({bob: None}, bytes(ROUND_BYTES - 2), NEWS)
+    both = {ann: None, bob: None}
+    round.add(both, bytes(RUN_BYTES - 1), NEWS)
     assert calls == ["begin"]
-    round.add({ann: None}, b"1", NEWS)
+    round.add(both, b"1", NEWS)
     assert calls == ["begin", "full"]
     round.take()
-    round.add({ann: None}, b"1", NEWS)
-
+    for _ in range(ROUND_BYTES // (RUN_BYTES - 1)):
+        round.add(dict(both), bytes(RUN_BYTES - 1), NEWS)
     assert calls == ["begin", "full", "begin"]
+    round.add(both, bytes(RUN_BYTES - 1), NEWS)
+
+    assert calls == ["begin", "full", "begin", "full"]
 
 
 def test_what_many_sessions_get_is_encoded_and_joined_once() -> None:
