@@ -38,7 +38,7 @@ bench: $(VENV)/.installed
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml
+$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml exchange_push/edge/_sending.c
 	$(BIN)/python -m pip install -q -e .
 	touch $@
 

@@ -9,6 +9,13 @@ _BENCHMARKS = (
     ("market: a trade in the market room", "market"),
     ("path: a trade from datagram to frames", "path"),
     ("store: ten million candles", "store"),
+    ("fan-out: 1,000 clients of a channel, beside the peers that are installed", "fanout"),
+    ("many channels: 500 symbols, 5,000 clients, 20,000 trades a second", "many"),
+    ("round: between publication and send(), where everybody listens to something else", "round"),
+    ("slow clients: 1 % that never read", "slow"),
+    ("subscriptions: 10,000 at once", "subscribe"),
+    ("compression: what it saves, and costs once for all", "deflate"),
+    ("connections: handshakes, memory of those that are idle, a storm of all at once", "connections"),
     ("server: 50,000 datagrams a second into the whole server", "server"),
 )
 

@@ -17,6 +17,7 @@ from exchange_push.market.ticker import EveryTickerFeed, TickerFeed
 from exchange_push.market.trades import TradesFeed
 from exchange_push.pubsub.channel import ChannelKind, Owner, SlowPolicy
 from exchange_push.pubsub.terms import Dialect
+from exchange_push.wire.dialects.deflated import Deflated
 from exchange_push.wire.dialects.plain import PLAIN, PLAIN_MSGPACK
 
 _SYMBOL, _EVERY, _USER, _NOBODY = Owner.SYMBOL, Owner.EVERY, Owner.USER, Owner.NOBODY
@@ -47,12 +48,13 @@ COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
 POLLED: Final = frozenset(
     kind for kind in COMPUTED if kind.owner is _SYMBOL and (kind.of_book or kind.name in ("ticker", "markprice"))
 )
-# Channels whose payload is whatever is pushed to them. A user's are kept for long, so that a trader misses nothing.
+# Channels whose payload is whatever is pushed to them. A user's are kept for long, so that a trader misses nothing, and
+# compressed for one or two clients only, which pays later.
 PUSHED: Final = (
-    ChannelKind("balance",    _USER,   _QUEUE, ring_size=1000, ring_ms=300_000),
-    ChannelKind("order",      _USER,   _QUEUE, ring_size=1000, ring_ms=300_000),
-    ChannelKind("position",   _USER,   _QUEUE, ring_size=1000, ring_ms=300_000),
-    ChannelKind("account",    _USER,   _QUEUE, ring_size=1000, ring_ms=300_000),
+    ChannelKind("balance",    _USER,   _QUEUE, deflate_bytes=1024, ring_size=1000, ring_ms=300_000),
+    ChannelKind("order",      _USER,   _QUEUE, deflate_bytes=1024, ring_size=1000, ring_ms=300_000),
+    ChannelKind("position",   _USER,   _QUEUE, deflate_bytes=1024, ring_size=1000, ring_ms=300_000),
+    ChannelKind("account",    _USER,   _QUEUE, deflate_bytes=1024, ring_size=1000, ring_ms=300_000),
     ChannelKind("system",     _NOBODY, _QUEUE),
 )
 ALIASES: Final = {"kline": "kline_1m"}
@@ -63,6 +65,8 @@ DIALECTS: Final[dict[str | None, Dialect]] = {
     "exchange-push.msgpack": PLAIN_MSGPACK,
 }
 # fmt: on
+# The same for clients that agreed to compression.
+DEFLATED: Final[dict[str | None, Dialect]] = {name: Deflated(dialect) for name, dialect in DIALECTS.items()}
 
 
 def configured(public: tuple[str, ...], private: tuple[str, ...]) -> Iterator[ChannelKind]:
@@ -71,4 +75,4 @@ def configured(public: tuple[str, ...], private: tuple[str, ...]) -> Iterator[Ch
         yield ChannelKind(name, _SYMBOL, _QUEUE)
         yield ChannelKind(name, _EVERY, _QUEUE)
     for name in private:
-        yield ChannelKind(name, _USER, _QUEUE, ring_size=1000, ring_ms=300_000)
+        yield ChannelKind(name, _USER, _QUEUE, deflate_bytes=1024, ring_size=1000, ring_ms=300_000)

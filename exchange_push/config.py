@@ -98,6 +98,8 @@ class Clients(_Table, frozen=True):
     message_bytes: Positive = 65536
     ping_s: Seconds = 20.0
     pong_s: Seconds = 10.0
+    compression: bool = True
+    """Agree to permessage-deflate with clients that offer it."""
     outbox_bytes: Annotated[int, msgspec.Meta(ge=65536)] = 1 << 20
     outbox_total_bytes: Positive = 512 << 20
 

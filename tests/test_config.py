@@ -37,6 +37,8 @@ def test_every_key_can_be_set_by_its_variable(key: str) -> None:
         text, found = "A,B", ("A", "B")
     elif isinstance(default, str) or default is None:
         text, found = ("form", "form") if key == "auth.format" else ("/some-text", "/some-text")
+    elif isinstance(default, bool):
+        text, found = str(not default).lower(), not default  # type: ignore[assignment]
     elif isinstance(default, float) and default < 1:
         text, found = "0.25", 0.25  # type: ignore[assignment]
     else:

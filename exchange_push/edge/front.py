@@ -6,6 +6,7 @@ line ends, and no address holds more sockets than it may. Afterwards it is out o
 
 import re
 import socket
+from collections import deque
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
@@ -17,6 +18,7 @@ from twisted.python.failure import Failure
 
 _HEAD_BYTES: Final = 8192
 _HEAD_S: Final = 5.0
+_TURN_S: Final = 0.015  # what a turn of the reactor may spend on requests that come in
 _SEND_BUFFER_BYTES: Final = (
     32768  # the kernel doubles it; by itself it would hide 2 MB behind a client that never reads
 )
@@ -75,6 +77,7 @@ class FrontProtocol(Protocol):
         self._head: bytes | None = b""  # None: dealt with
         self._inner: IProtocol | None = None
         self._deadline: IDelayedCall | None = None
+        self._lost = False
 
     def connectionMade(self) -> None:
         wire = self.transport
@@ -110,6 +113,18 @@ class FrontProtocol(Protocol):
         self._cancel()
         head, self._head = self._head, None
         assert head is not None
+        if self.factory.has_time():
+            self._open(factory, head)
+        else:
+            self.transport.pauseProducing()
+            self.factory.put_off(lambda: self._open_later(factory, head))
+
+    def _open_later(self, factory: IProtocolFactory, head: bytes) -> None:
+        if not self._lost:
+            self.transport.resumeProducing()
+            self._open(factory, head)
+
+    def _open(self, factory: IProtocolFactory, head: bytes) -> None:
         inner = factory.buildProtocol(self._address)
         if inner is None:
             self.transport.abortConnection()
@@ -142,6 +157,7 @@ class FrontProtocol(Protocol):
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
+        self._lost = True
         self.factory.left(self._key)
         if self._inner is not None:
             self._inner.connectionLost(reason)
@@ -182,6 +198,28 @@ class Front(Factory):
         self.timed_out = 0
         self.dropped = 0
         self.over_limit = 0
+        self._put_off: deque[Callable[[], None]] = deque()
+        self._time_until_s: float | None = None  # None: no request was passed on in this turn
+
+    def has_time(self) -> bool:
+        """May one more request be passed on in this turn? Who is connected already is not to wait for a storm."""
+        if self._time_until_s is None:
+            self._time_until_s = self.clock.seconds() + _TURN_S
+            self.clock.callLater(0, self._next_turn)
+        return not self._put_off and self.clock.seconds() <= self._time_until_s
+
+    def put_off(self, open: Callable[[], None]) -> None:
+        """Call it in one of the next turns, behind those that wait."""
+        self._put_off.append(open)
+
+    def _next_turn(self) -> None:
+        if not self._put_off:
+            self._time_until_s = None
+            return
+        self._time_until_s = self.clock.seconds() + _TURN_S
+        self.clock.callLater(0, self._next_turn)
+        while self._put_off and self.clock.seconds() <= self._time_until_s:
+            self._put_off.popleft()()
 
     def doStart(self) -> None:
         super().doStart()

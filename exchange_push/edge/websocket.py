@@ -9,25 +9,27 @@ from ipaddress import ip_address
 from itertools import count
 from typing import Any, Final, Protocol
 
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.twisted.websocket import WebSocketServerFactory
 from autobahn.util import encode_truncate
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from exchange_push.edge.deflate import Inflate, agree
 from exchange_push.edge.front import address_key, one_spelling
+from exchange_push.edge.lean import LeanProtocol, sharing_options
 from exchange_push.edge.transport import Turn, Writer
 from exchange_push.errors import CloseCode
-from exchange_push.pubsub.outbox import Outbox
+from exchange_push.pubsub.round import Member, Round
+from exchange_push.wire.frame import PING, PONG, frame
 
 _ABORT_S: Final = 3.0  # for a client that does not answer a close
 _REASON_BYTES: Final = 123  # what a close frame holds beside the code
+_PONG_BYTES: Final = 4096  # of whom more waits than that, pings are not answered
 
 
-class Conversation(Protocol):
+class Conversation(Member, Protocol):
     """What the protocol needs of a session."""
-
-    outbox: Outbox
 
     def received(self, payload: bytes, binary: bool) -> None: ...
 
@@ -53,6 +55,7 @@ class ClientOptions:
     frames_burst: int = 1000
     pongs_per_s: int = 2
     pongs_burst: int = 16
+    compression: bool = False
     ping_s: float = 20
     pong_s: float = 10
 
@@ -75,15 +78,6 @@ class Bucket:
         return self._left >= 0
 
 
-class _Quiet:
-    """Autobahn's own log lines quote what a peer sent and cost more than a send: we count instead."""
-
-    def debug(self, *args: object, **fields: object) -> None: ...
-
-    trace = info = warn = debug
-    error = Logger("autobahn").error
-
-
 def origin_patterns(origins: tuple[str, ...]) -> list[str]:
     """Autobahn compares origins with their port: give one to those that name none."""
     patterns = []
@@ -95,18 +89,18 @@ def origin_patterns(origins: tuple[str, ...]) -> list[str]:
     return patterns
 
 
-class ClientProtocol(WebSocketServerProtocol):
+class ClientProtocol(LeanProtocol):
     """One client's connection; it carries bytes between the socket and its session."""
 
-    log = _Quiet()
     factory: "ClientFactory"
-    transport: Any
 
     def connectionMade(self) -> None:
         super().connectionMade()
         now_s = self.factory.clock.seconds()
         options = self.factory.options
         self.session: Conversation | None = None
+        self.deflates = False
+        """Did we agree to compression?"""
         self._writer: Writer | None = None
         self._abort: IDelayedCall | None = None
         self._bytes = Bucket(options.bytes_per_s, options.bytes_burst, now_s)
@@ -145,14 +139,18 @@ class ClientProtocol(WebSocketServerProtocol):
         return host, f"[{host}]:{peer.port}" if ":" in host else f"{host}:{peer.port}"
 
     def onOpen(self) -> None:
+        self.forget_handshake()
+        if self.websocket_extensions_in_use:
+            self.deflates = True
+            self._perMessageCompress = Inflate()  # type: ignore[assignment]  # typed as never there
+        self.websocket_extensions_in_use: list[object] = []
         factory = self.factory
         self._address_key = None if self._host is None else address_key(self._host)
         refusal = factory.enter(self, self._address_key)
         session = self.session = factory.converse(self)
-        self._writer = Writer(self, session.outbox, factory.turn)
         # A transport that came through another protocol (TLS, a Site) may still have its producer.
         self.transport.unregisterProducer()
-        self.transport.registerProducer(self._writer, True)
+        self._writer = Writer(self, session, factory.turn)
         if refusal is not None:
             session.disconnect(*refusal)
 
@@ -188,10 +186,21 @@ class ClientProtocol(WebSocketServerProtocol):
             session.disconnect(CloseCode.INTERNAL_ERROR, "internal error")
 
     def onPing(self, payload: bytes) -> None:
-        if self.session is not None and self.session.outbox.blocked:
+        if self.session is None or self.session.outbox.held_bytes > _PONG_BYTES:
             return  # it does not read: pongs would only pile up
         if self._pongs.take(1, self.factory.clock.seconds()):
             self.sendPong(payload)
+
+    def sendPong(self, payload: bytes | None = None) -> None:
+        self._control(frame(payload or b"", PONG).wire)
+
+    def sendPing(self, payload: bytes | None = None) -> None:
+        self._control(frame(payload or b"", PING).wire)
+
+    def _control(self, wire: bytes) -> None:
+        """Send it as any other frame, so that it does not keep the transport from being empty."""
+        if self.state == self.STATE_OPEN and self._writer is not None:
+            self._writer.say(wire)
 
     # -- what goes out
 
@@ -213,8 +222,10 @@ class ClientProtocol(WebSocketServerProtocol):
         if self.state == self.STATE_OPEN and code is not None and not isReply:
             self.factory.count_close(code)
         if self._writer is not None:
-            self._writer.write()  # what was said before the close arrives before it
+            self._writer.finish()  # what was said before the close arrives before it
         super().sendCloseFrame(code, reasonUtf8, isReply)
+        if self._writer is not None:
+            self._writer.stop()
         if self.session is not None:
             self.session.lost()  # nothing may follow a close frame: who pushes now is told that nobody is here
         # Whoever began: a client that does not read would keep the connection for ever.
@@ -237,16 +248,19 @@ class ClientProtocol(WebSocketServerProtocol):
             self._abort.cancel()
             self._abort = None
         session, self.session = self.session, None
+        if self._writer is not None:
+            self._writer.stop()
         if session is not None:
             self.factory.leave(self, self._address_key)
             session.lost()
         super().connectionLost(reason)
+        # What refers to itself would wait for a full collection, and that stops the server for long.
+        self._writer = self.is_closed = self.is_open = None
 
 
 class ClientFactory(WebSocketServerFactory):
     """Makes the protocols of the public WebSocket. `converse` gives each its session."""
 
-    protocol = ClientProtocol  # type: ignore[assignment]  # Twisted types it as a maker of its own Protocol
     log = Logger()
     noisy = False
 
@@ -255,6 +269,7 @@ class ClientFactory(WebSocketServerFactory):
         clock: IReactorTime,
         converse: Callable[[ClientProtocol], Conversation],
         options: ClientOptions,
+        round: Round,
         subprotocols: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(server="exchange-push")
@@ -262,7 +277,7 @@ class ClientFactory(WebSocketServerFactory):
         self.converse = converse
         self.options = options
         self.subprotocols = subprotocols
-        self.turn = Turn(clock)
+        self.turn = Turn(clock, round)
         self.connected: dict[ClientProtocol, None] = {}
         self.stopping = False
         """Whoever comes now is told to go: its handshake began before the port was closed."""
@@ -283,7 +298,9 @@ class ClientFactory(WebSocketServerFactory):
             allowedOrigins=origin_patterns(options.origins),
             allowNullOrigin="*" in options.origins,
             tcpNoDelay=True,
+            perMessageCompressionAccept=agree if options.compression else lambda offers: None,
         )
+        self.protocol = sharing_options(self, ClientProtocol)
 
     def enter(self, protocol: ClientProtocol, key: str | None) -> tuple[CloseCode, str] | None:
         """Count a connection in. Where it is one too many: how to close it."""

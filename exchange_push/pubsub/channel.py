@@ -52,6 +52,8 @@ class ChannelKind:
     """Made of the symbol's book, so that it is stale where that is not known."""
     of_index: bool = False
     """The same of the symbol's index."""
+    deflate_bytes: int = 256
+    """From how many bytes on it is compressed, for clients that agreed to it."""
     ring_size: int = 256
     """How many publications a numbered channel keeps for clients that come back,"""
     ring_ms: int = 60_000

@@ -11,9 +11,20 @@ from exchange_push.pubsub.channel import Channel
 from exchange_push.pubsub.history import History
 from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication, View
+from exchange_push.pubsub.round import Round
 
 if TYPE_CHECKING:
     from exchange_push.pubsub.session import Session
+
+
+class _Listeners(dict["Session", None]):
+    """Who sees a channel alike."""
+
+    __slots__ = ("channel", "view")
+
+    def __init__(self, channel: Channel, view: View) -> None:
+        self.channel = channel
+        self.view = view
 
 
 class Hub:
@@ -28,9 +39,10 @@ class Hub:
         self.state = state
         self.history = History(now_ms)
         self.budget = budget
+        self.round = Round()
         self.sessions: dict[str, Session] = {}
         self._users: dict[str, dict[Session, None]] = {}
-        self._channels: dict[Channel, dict[View, dict[Session, None]]] = {}
+        self._channels: dict[Channel, dict[View, _Listeners]] = {}
         self.publications = 0
         self.deliveries = 0
         self.evicted = 0
@@ -42,6 +54,7 @@ class Hub:
 
     def remove(self, session: "Session") -> None:
         self.sessions.pop(session.client_id, None)
+        self.round.leave(session)
 
     def bind(self, session: "Session", uid: str) -> None:
         self._users.setdefault(uid, {})[session] = None
@@ -58,15 +71,23 @@ class Hub:
 
     # -- who listens to what
 
-    def subscribe(self, session: "Session", channel: Channel, view: View) -> None:
-        self._channels.setdefault(channel, {}).setdefault(view, {})[session] = None
+    def subscribe(self, session: "Session", channel: Channel, view: View) -> tuple[Channel, View]:
+        """Add a listener. Gives channel and view as all who listen to it alike may keep them: one object for all."""
+        views = self._channels.setdefault(channel, {})
+        sessions = views.get(view)
+        if sessions is None:
+            sessions = views[view] = _Listeners(channel, view)
+        self.round.changing(sessions)
+        sessions[session] = None
         if view.numbered:
             self.history.watch(channel)
+        return sessions.channel, sessions.view
 
     def unsubscribe(self, session: "Session", channel: Channel, view: View) -> None:
         views = self._channels.get(channel)
         if views is None or (sessions := views.get(view)) is None or session not in sessions:
             return
+        self.round.changing(sessions)
         del sessions[session]
         if view.numbered:
             self.history.unwatch(channel)
@@ -102,13 +123,9 @@ class Hub:
         self.publications += 1
         handed = failed = 0
         for view, sessions in tuple(views.items()):
-            wire = publication.frame(view).wire
-            # A copy: a client that turns out too slow leaves while we go round.
-            for session in tuple(sessions):
-                if session.deliver(wire, publication):
-                    handed += 1
-                else:
-                    failed += 1
+            found = self.round.add(sessions, publication.frame(view).wire, publication)
+            handed += found[0]
+            failed += found[1]
         self.deliveries += handed
         if self.budget.exceeded:
             self._evict()

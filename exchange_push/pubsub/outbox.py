@@ -1,19 +1,20 @@
-"""What waits for one client.
+"""What waits for one client alone.
 
-Everything for a client goes through its outbox and leaves at the end of the reactor's turn, so that the frames of a
-turn make one write. While the client's socket is full (`blocked`) things stay, and each kind's SlowPolicy says what
-becomes of them; what is held never passes `limit_bytes`.
+What a client does not share with others (round.py) goes through its outbox and leaves at the end of the reactor's turn.
+While the client's socket is full (`blocked`) things stay, and each kind's SlowPolicy says what becomes of them; what is
+held never passes `limit_bytes`, what the transport holds of it included.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 from exchange_push.errors import CloseCode, Disconnect
 from exchange_push.pubsub.channel import Channel, SlowPolicy
 
-_PORTION_BYTES = 65536  # what a transport takes before it says stop; more at once would only move the memory there
+# What a socket's send buffer takes at once (edge/front.py); more would only move the memory to the transport.
+PORTION_BYTES: Final = 32768
 
 
 class Budget:
@@ -30,13 +31,27 @@ class Budget:
         return self.held_bytes > self.limit_bytes
 
 
+def _no_state(channel: Channel) -> bytes | None:
+    return None
+
+
 class Outbox:
     """An ordered set of waiting things: frames, and channels whose current state is due.
 
     `current` gives the bytes of a channel's current state at the moment they leave, None where there is none.
     """
 
-    __slots__ = ("_blocked", "_budget", "_current", "_items", "_keys", "_limit_bytes", "_updates", "held_bytes")
+    __slots__ = (
+        "_blocked",
+        "_budget",
+        "_current",
+        "_handed_bytes",
+        "_items",
+        "_keys",
+        "_limit_bytes",
+        "_updates",
+        "held_bytes",
+    )
 
     def __init__(self, limit_bytes: int, budget: Budget, current: Callable[[Channel], bytes | None]) -> None:
         self._limit_bytes = limit_bytes
@@ -48,6 +63,7 @@ class Outbox:
         self._keys = count()
         self._updates = 0  # how many of a RESYNC channel wait; 0 spares a search of the whole queue
         self._blocked = False
+        self._handed_bytes = 0  # of those held, what the transport has and the socket did not take yet
         self.held_bytes = 0
 
     def __len__(self) -> int:
@@ -66,11 +82,18 @@ class Outbox:
         if self._blocked:
             self._blocked = False
             self._budget.held_bytes -= self.held_bytes
+            self.held_bytes -= self._handed_bytes
+            self._handed_bytes = 0
+
+    def hand(self, size: int) -> None:
+        """The transport, which blocked, holds so many bytes more: they count until it unblocks."""
+        self._handed_bytes += size
+        self._hold(size)
 
     @property
     def full_portion(self) -> bool:
         """More waits than should be gathered in one turn."""
-        return self.held_bytes >= _PORTION_BYTES
+        return self.held_bytes >= PORTION_BYTES
 
     def put(self, wire: bytes, channel: Channel | None = None, slow: SlowPolicy = SlowPolicy.QUEUE) -> None:
         """Add a frame. Raises Disconnect (4008) when a blocked client's bound is passed; the outbox is then empty."""
@@ -109,7 +132,7 @@ class Outbox:
         """The next portion to write, b"" when nothing waits."""
         parts: list[bytes] = []
         size = 0
-        while self._items and size < _PORTION_BYTES:
+        while self._items and size < PORTION_BYTES:
             key, wire = self._items.popitem(last=False)
             if wire is None:
                 assert isinstance(key, Channel)
@@ -125,7 +148,11 @@ class Outbox:
     def clear(self) -> None:
         self._items.clear()
         self._updates = 0
-        self._hold(-self.held_bytes)
+        self._hold(self._handed_bytes - self.held_bytes)
+
+    def retire(self) -> None:
+        """Nothing is taken any more. The session need not wait for the garbage collector to be gone, too."""
+        self._current = _no_state
 
     def _hold(self, size: int) -> None:
         self.held_bytes += size

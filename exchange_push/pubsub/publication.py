@@ -47,7 +47,7 @@ class Publication:
     `checksum`, where the kind has one, is computed when a view asks for it: at once, or never.
     """
 
-    __slots__ = ("_frames", "channel", "checksum", "data", "message", "number", "slow")
+    __slots__ = ("_frames", "_numbered", "channel", "checksum", "data", "message", "number", "slow")
 
     def __init__(
         self,
@@ -66,10 +66,18 @@ class Publication:
         self.number: Number | None = None
         """Given by pubsub/history.py, where the channel is numbered."""
         self._frames: dict[View, Frame] = {}
+        self._numbered: Publication | None = None
 
     def numbered(self, number: Number) -> "Publication":
-        """The same under a number of its own: a state that is sent as of the newest publication."""
-        copy = Publication(self.channel, self.data, message=self.message, slow=self.slow, checksum=self.checksum)
+        """The same under a number of its own: a state that is sent as of the newest publication.
+
+        The same object for the same number, so that a burst of subscriptions encodes it once.
+        """
+        if self._numbered is not None and self._numbered.number == number:
+            return self._numbered
+        self._numbered = copy = Publication(
+            self.channel, self.data, message=self.message, slow=self.slow, checksum=self.checksum
+        )
         copy.number = number
         return copy
 

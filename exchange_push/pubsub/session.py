@@ -38,10 +38,12 @@ class _Budget:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._times: deque[int] = deque()
+        self._times: deque[int] | None = None  # an empty one is 0.7 KiB, and most clients never need it
 
     def spend(self, now_ms: int) -> bool:
         """Count one; False when there were more than the limit within the window."""
+        if self._times is None:
+            self._times = deque()
         self._times.append(now_ms)
         while self._times[0] <= now_ms - _BUDGET_WINDOW_MS:
             self._times.popleft()
@@ -57,6 +59,28 @@ class _State(Enum):
 class Session:
     """A connection's subscriptions, login and limits. `client_id` is a 64-bit number as text."""
 
+    __slots__ = (
+        "__weakref__",
+        "_behind_login",
+        "_dialect",
+        "_errors",
+        "_excess",
+        "_login_ends",
+        "_refused_logins",
+        "_state",
+        "_terms",
+        "_tokens",
+        "_tokens_at_ms",
+        "_transport",
+        "_views",
+        "client_id",
+        "context",
+        "outbox",
+        "peer",
+        "since_ms",
+        "uid",
+    )
+
     def __init__(self, client_id: str, peer: str, dialect: Dialect, transport: ClientTransport, terms: Terms) -> None:
         self.client_id = client_id
         self.peer = peer
@@ -70,7 +94,7 @@ class Session:
         self._state = _State.OPEN
         self._views: dict[Channel, View] = {}
         # Not decoded yet: 64 KiB can ask for a hundred times as much memory.
-        self._behind_login: deque[tuple[bytes, bool, bool]] = deque()
+        self._behind_login: list[tuple[bytes, bool, bool]] = []
         self._login_ends: Cancellable | None = None
         self._refused_logins = 0
         self._errors = _Budget(_ERROR_BUDGET)
@@ -174,7 +198,7 @@ class Session:
             if missed is None:
                 self._send_current(channel, view)
             else:
-                self.outbox.drop(channel)
+                self._alone().drop(channel)
                 for publication in missed:
                     self._put(publication.frame(view).wire)
         self._tell_stale(views)
@@ -193,7 +217,7 @@ class Session:
         if old == view:
             return
         # The new one first: a channel that is watched all the time stays numbered.
-        self._terms.hub.subscribe(self, channel, view)
+        channel, view = self._terms.hub.subscribe(self, channel, view)
         if old is not None:
             self._terms.hub.unsubscribe(self, channel, old)
         self._views[channel] = view
@@ -212,7 +236,7 @@ class Session:
         if state.slow is SlowPolicy.QUEUE:
             self._put(state.frame(view).wire)
         else:
-            self.outbox.put_current(channel)
+            self._alone().put_current(channel)
             self._transport.wake()
 
     def _current(self, channel: Channel) -> bytes | None:
@@ -226,7 +250,7 @@ class Session:
         view = self._views.pop(channel, None)
         if view is not None:
             self._terms.hub.unsubscribe(self, channel, view)
-            self.outbox.drop(channel)
+            self._alone().drop(channel)
 
     def channel_names(self) -> list[str]:
         return [str(channel) for channel in self._views]
@@ -258,7 +282,7 @@ class Session:
                 unavailable = ClientError(ClientCode.LOGIN_UNAVAILABLE, "login unavailable, try again later")
                 self._reply_error(request_id, unavailable)
             while self._behind_login and self._state is _State.OPEN:
-                self._take(*self._behind_login.popleft())
+                self._take(*self._behind_login.pop(0))
         except Disconnect as error:
             self.disconnect(error.code, error.reason)
         except Exception:  # our fault: the client shall know, and who called us logs it
@@ -317,11 +341,17 @@ class Session:
             self.deliver(publication.frame(view).wire, publication)
 
     def _put(self, wire: bytes, publication: Publication | None = None) -> None:
+        outbox = self._alone()
         if publication is None:
-            self.outbox.put(wire)
+            outbox.put(wire)
         else:
-            self.outbox.put(wire, publication.channel, publication.slow)
+            outbox.put(wire, publication.channel, publication.slow)
         self._transport.wake()
+
+    def _alone(self) -> Outbox:
+        """The outbox, with all in it that the client waited for together with others: what follows comes after it."""
+        self._terms.hub.round.part(self)
+        return self.outbox
 
     # -- what the operator does (intake/desk.py)
 
@@ -387,8 +417,9 @@ class Session:
         """Close the connection; what waits is still sent, but to a client that is too slow."""
         if self._state is _State.CLOSED:
             return
+        outbox = self._alone()
         if code is CloseCode.TOO_SLOW:
-            self.outbox.clear()
+            outbox.clear()
         self._leave()
         self._transport.close(code, reason)
 
@@ -398,6 +429,7 @@ class Session:
             self._leave()
         self.outbox.clear()
         self.outbox.unblock()
+        self.outbox.retire()
 
     def _leave(self) -> None:
         self._become(None)

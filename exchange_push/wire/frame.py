@@ -6,6 +6,11 @@ from exchange_push.pubsub.publication import Frame
 
 TEXT: Final = 1
 BINARY: Final = 2
+PING: Final = 9
+PONG: Final = 10
+
+COMPRESSED: Final = 0x40
+"""Beside the opcode: the payload is compressed (RSV1, RFC 7692)."""
 
 _FIN: Final = 0x80
 

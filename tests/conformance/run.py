@@ -32,6 +32,8 @@ def serve() -> None:
     from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol
     from exchange_push.errors import CloseCode
     from exchange_push.pubsub.outbox import Budget, Outbox
+    from exchange_push.pubsub.publication import Publication
+    from exchange_push.pubsub.round import Round
     from exchange_push.wire.frame import BINARY, TEXT, frame
 
     reactor: Any = imported
@@ -45,6 +47,9 @@ def serve() -> None:
         def received(self, payload: bytes, binary: bool) -> None:
             self.outbox.put(frame(payload, BINARY if binary else TEXT).wire)
             self._protocol.wake()
+
+        def deliver(self, wire: bytes, publication: Publication) -> bool:
+            return False  # nothing is published here
 
         def lost(self) -> None: ...
 
@@ -65,7 +70,8 @@ def serve() -> None:
         pongs_per_s=unlimited,
         pongs_burst=unlimited,
     )
-    front = Front(reactor, web=public_site(reactor, {}, ("*",)), websocket=ClientFactory(reactor, EchoSession, options))
+    clients = ClientFactory(reactor, EchoSession, options, Round())
+    front = Front(reactor, web=public_site(reactor, {}, ("*",)), websocket=clients)
     port = reactor.listenTCP(0, front, interface="127.0.0.1")
     print(port.getHost().port, flush=True)
     StandardIO(UntilInputEnds())

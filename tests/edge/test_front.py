@@ -43,6 +43,13 @@ class House:
         self.web, self.websocket = Keeping(), Keeping()
         self.front = Front(self.clock, web=self.web, websocket=self.websocket, **options)
 
+    def turn(self) -> None:
+        """One turn of the reactor; Clock.advance goes on as long as something is due."""
+        for call in [call for call in self.clock.calls if call.getTime() <= self.clock.seconds()]:
+            self.clock.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
     def caller(self, host: str = "192.0.2.1") -> FrontProtocol | None:
         protocol = self.front.buildProtocol(IPv4Address("TCP", host, 1000))
         if protocol is not None:
@@ -67,6 +74,29 @@ def test_an_upgrade_goes_to_the_websocket_and_all_else_to_the_site() -> None:
 
     assert [kept.data for kept in house.websocket.made] == [UPGRADE + b"first frame"]
     assert [kept.data for kept in house.web.made] == [PLAIN]
+    house.clock.advance(0)
+    assert not house.clock.getDelayedCalls()
+
+
+def test_a_storm_of_handshakes_leaves_each_turn_time_for_those_who_are_connected() -> None:
+    house = House()
+
+    def slow(addr: object) -> Any:
+        house.clock.rightNow += 0.02
+        return Keeping.buildProtocol(house.websocket, addr)
+
+    house.websocket.buildProtocol = slow  # type: ignore[method-assign]
+    callers = [house.caller() for _ in range(5)]
+    transports = [say(caller, UPGRADE + b"%d" % number) for number, caller in enumerate(callers)]
+    assert [kept.data[-1:] for kept in house.websocket.made] == [b"0"]
+    assert [transport.producerState for transport in transports] == ["producing", *["paused"] * 4]
+    transports[2].loseConnection()
+    for opened in ([b"0", b"1"], [b"0", b"1", b"3"], [b"0", b"1", b"3", b"4"]):
+        house.turn()
+        assert [kept.data[-1:] for kept in house.websocket.made] == opened
+
+    assert transports[4].producerState == "producing"
+    house.clock.advance(0)
     assert not house.clock.getDelayedCalls()
 
 

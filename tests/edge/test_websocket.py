@@ -1,6 +1,8 @@
 """The public WebSocket over real sockets: Front, ClientFactory and sessions, without the rest of the server."""
 
+import gc
 import resource
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -30,7 +32,11 @@ class House:
     def __init__(self, options: dict[str, Any], **terms: Any) -> None:
         self.lobby = Lobby(requests_per_s=1e6, requests_burst=10**6, **terms)
         self.clients = ClientFactory(
-            reactor, self._converse, ClientOptions(**options), frozenset({"exchange-push.msgpack"})
+            reactor,
+            self._converse,
+            ClientOptions(**options),
+            self.lobby.hub.round,
+            frozenset({"exchange-push.msgpack"}),
         )
         self.front = Front(
             reactor,
@@ -118,6 +124,36 @@ async def test_msgpack_carries_the_same_objects_in_binary_frames(open_house: Ope
     assert (opcode, msgpack.unpackb(payload)) == (2, {"event": "BTCUSDT@trades", "data": {"price": "1.0"}})
     client.transport.write(masked(1, b"{}"))
     assert await client.close_code() == 1003
+
+
+DEFLATE = b"permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12"
+
+
+@pytest.mark.parametrize(
+    ("offer", "answer"),
+    [
+        ("permessage-deflate", DEFLATE),
+        ("permessage-deflate; client_max_window_bits", DEFLATE),
+        ("permessage-deflate; client_no_context_takeover; server_no_context_takeover", DEFLATE),
+        ("permessage-deflate; server_max_window_bits=12", DEFLATE),
+        ("permessage-deflate; server_max_window_bits=9, permessage-deflate", DEFLATE),
+        ("permessage-deflate; server_max_window_bits=11", None),
+        ("permessage-bzip2, permessage-brotli", None),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_compression_is_agreed_to_where_one_window_and_no_context_will_do(
+    open_house: Open, offer: str, answer: bytes | None
+) -> None:
+    house = open_house({"compression": True})
+    client = await house.connect(Sec_WebSocket_Extensions=offer)
+    assert client.head is not None
+    found = [line[26:] for line in client.head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Extensions")]
+    (protocol,) = house.clients.connected
+
+    assert found == ([] if answer is None else [answer])
+    assert protocol.deflates is (answer is not None)
+    assert (await client.ask({"op": "ping"}))["op"] == "pong"
 
 
 @pytest.mark.parametrize("offer", ["other", "graphql-ws, x"])
@@ -234,6 +270,34 @@ async def test_a_clients_close_is_answered_and_leaves_nothing(open_house: Open) 
     assert client.closed == (1000, "")
     assert not house.lobby.hub.sessions
     assert not dict(house.lobby.hub.channels())
+
+
+@pytest.mark.parametrize("by_close", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_is_gone_is_out_of_memory_without_the_garbage_collector(
+    open_house: Open, by_close: bool
+) -> None:
+    house = open_house()
+    client = await house.connect()
+    await client.ask(SUBSCRIBE)
+    (protocol,) = house.clients.connected
+    kept = [weakref.ref(protocol), weakref.ref(protocol.session)]
+    gc.collect()
+    gc.disable()
+    try:
+        if by_close:
+            protocol.session.disconnect(CloseCode.GOING_AWAY, "")
+            del protocol
+            await client.gone()
+        else:
+            del protocol
+            await client.leave()
+        while house.clients.connected:
+            await deferLater(reactor, 0, lambda: None)
+        await deferLater(reactor, 0, lambda: None)
+        assert [reference() for reference in kept] == [None, None]
+    finally:
+        gc.enable()
 
 
 @pytest_twisted.ensureDeferred

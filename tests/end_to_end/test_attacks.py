@@ -2,6 +2,7 @@
 
 import json
 import resource
+import zlib
 from typing import Any
 
 import msgpack
@@ -365,9 +366,41 @@ async def test_a_huge_array_of_channels_is_all_or_none(start: Start, packed: boo
     assert len((await ask({"op": "list"}))["result"]) == 256
 
 
+def compressed(message: bytes) -> bytes:
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    wire = bytearray(masked(1, (deflate.compress(message) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]))
+    wire[0] |= 0x40
+    return bytes(wire)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (compressed(b'{"op":"ping","x":"' + b"x" * 65_516 + b'"}'), None),  # 65,536 bytes
+        (compressed(b'{"op":"ping","x":"' + b"x" * 65_517 + b'"}'), 1009),
+        (compressed(b"0" * (50 << 20)), 1009),
+        (bytes([0xC1]) + masked(1, b"no deflate")[1:], 1007),
+    ],
+)
 @pytest_twisted.ensureDeferred
-async def test_compression_is_neither_agreed_to_nor_taken(start: Start) -> None:
+async def test_a_compressed_message_is_inflated_to_what_may_come_in_and_no_further(
+    start: Start, message: bytes, code: int | None
+) -> None:
     running = start()
+    client = await connect(running.port("listen 1"), headers={"Sec-WebSocket-Extensions": "permessage-deflate"})
+    running.callers.append(client)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    client.transport.write(message)
+    if code is None:
+        assert (await client.next())["op"] == "pong"
+    else:
+        assert await client.close_code() == code
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8_000  # KiB
+
+
+@pytest_twisted.ensureDeferred
+async def test_compression_that_is_off_is_neither_agreed_to_nor_taken(start: Start) -> None:
+    running = start(clients__compression=False)
     offer = "permessage-deflate; client_max_window_bits, permessage-bzip2, permessage-brotli, permessage-snappy"
     client = await connect(running.port("listen 1"), headers={"Sec-WebSocket-Extensions": offer})
     running.callers.append(client)

@@ -171,7 +171,7 @@ def test_the_largest_datagram_comes_whole(reactor: Reactor, sender: socket.socke
 def test_a_flood_is_read_in_turns(reactor: Reactor, sender: socket.socket, datagram: bytes, turns: int) -> None:
     port = listening(FeedAddress(0), reactor)
     ask_for_buffer(port.getHandle())
-    count = 1000 if not datagram else 20
+    count = 1000 if not datagram else 120
     for _ in range(count):
         sender.sendto(datagram, ("127.0.0.1", port.getHost().port))
     taken = []

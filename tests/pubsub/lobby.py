@@ -13,7 +13,7 @@ from exchange_push.pubsub.login import Login
 from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication
 from exchange_push.pubsub.session import Session
-from exchange_push.pubsub.terms import Terms
+from exchange_push.pubsub.terms import Dialect, Terms
 from exchange_push.wire.dialects.plain import PLAIN
 
 DEPTH = ChannelKind("depth", Owner.SYMBOL, SlowPolicy.RESYNC, 100, checksum=True, of_book=True)
@@ -45,14 +45,19 @@ def unframe(wire: bytes) -> list[tuple[int, bytes]]:
 class Client:
     """A session with a transport that the test empties by hand, and a log-in that it answers by hand."""
 
-    def __init__(self, lobby: "Lobby") -> None:
+    def __init__(self, lobby: "Lobby", dialect: Dialect = PLAIN) -> None:
+        self.lobby = lobby
         self.closed: tuple[CloseCode, str] | None = None
-        self.session = Session(lobby.next_id(), "192.0.2.1:1", PLAIN, self, lobby.terms)
+        self.session = Session(lobby.next_id(), "192.0.2.1:1", dialect, self, lobby.terms)
 
     def wake(self) -> None: ...
 
     def close(self, code: CloseCode, reason: str) -> None:
         self.closed = code, reason
+
+    def stop_reading(self) -> None:
+        self.lobby.hub.round.part(self.session)
+        self.session.outbox.block()
 
     def say(self, message: object) -> None:
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()
@@ -61,8 +66,10 @@ class Client:
     def raw(self) -> list[tuple[int, bytes]]:
         """What was sent since the last look, as (opcode, payload)."""
         wire = b""
+        self.lobby.hub.round.part(self.session)
         while portion := self.session.outbox.take():
             wire += portion
+        self.lobby.hub.round.rejoin(self.session)
         return unframe(wire)
 
     def heard(self) -> list[Any]:

@@ -7,7 +7,8 @@ import pytest
 from exchange_push.errors import AuthRefused, AuthUnavailable, CloseCode
 from exchange_push.pubsub.channel import Channel
 from exchange_push.pubsub.login import Login
-from exchange_push.pubsub.publication import Publication
+from exchange_push.pubsub.publication import Frame, Publication, View
+from exchange_push.wire.dialects.plain import Plain
 from tests.pubsub.lobby import BALANCE, DEPTH, KLINE, ORDER, SYSTEM, TICKER, TRADES, Client, Lobby
 
 OK = {"result": True}
@@ -245,6 +246,34 @@ def test_nothing_published_between_subscription_and_first_state_is_lost_or_doubl
 
     assert heard == [OK, {"event": "BTCUSDT@depth", "data": "book 2"}]
     assert client.heard() == [{"event": "BTCUSDT@depth", "data": "change from 2 to 3"}]
+
+
+class Counting(Plain):
+    """Counts what it encodes."""
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def event(self, publication: Publication, view: View) -> Frame:
+        self.encoded += 1
+        return super().event(publication, view)
+
+
+@pytest.mark.parametrize("options", [{}, {"seq": True}, {"checksum": True}])
+def test_a_burst_of_subscriptions_encodes_a_state_once_for_each_of_its_changes(options: dict[str, Any]) -> None:
+    lobby = Lobby()
+    dialect = Counting()
+    book = Channel(DEPTH, "A")
+    for change in range(3):
+        data = {"change": change, "bids": []}
+        lobby.states[book] = Publication(book, data, checksum=lambda: 1)
+        lobby.publish(book, data, checksum=lambda: 1)
+        before = dialect.encoded
+        for _ in range(1000):
+            client = Client(lobby, dialect)
+            _, state = client.ask(subscribe("A@depth", **options))
+            assert state["data"]["change"] == change
+        assert dialect.encoded == before + 1
 
 
 # -- login

@@ -1,0 +1,168 @@
+"""Many channels: 500 symbols of 6 channels, 5,000 clients with 1 to 50 subscriptions by Zipf's law, 20,000 trades/s.
+
+    python -m benchmarks.many [--clients 5000] [--rate 20000] [--depth 1000] [--seconds 10]
+
+Three processes: the server, a sender that puts trades of all symbols (twenty a datagram) and 1,000
+depth changes a second into its feed, and the load. Printed: deliveries, the server's CPU, and the 99th
+percentile of the age of what clients read, beyond the cadence of its channel: for trades the time of the oldest in a
+message, for the best bid and ask that of the change. The load has to read it all on one core: it may be the bound.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+
+from benchmarks.fanout import LOAD_CORE, exchange_push, on_core
+from benchmarks.load import Clients, cpu_s, masked
+from benchmarks.round import SYMBOLS, zipf
+
+_PORT = 17_900
+_KINDS = ("trades", "depth", "ticker", "kline", "markprice", "bookticker")
+_AGES = {
+    "trades": (100, re.compile(rb'@trades","data":\{"trades":\[\{[^}]*?"time":(\d+)')),
+    "bookticker": (50, re.compile(rb'@bookticker","data":\{[^}]*?"time":(\d+)')),
+}
+_EVERY = 8  # of so many reads one is looked into
+
+
+def _name(symbol: int) -> str:
+    return f"S{symbol:03}USDT"
+
+
+def send(port: int, rate: int, depth: int, seconds: float) -> None:
+    """The engine: trades and depth changes, at their times."""
+    from exchange_push.wire.packet import encode
+
+    rng = random.Random(1)
+    skt = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    skt.connect(("127.0.0.1", port))
+    session = int(time.time() * 1000)
+    number, trades, books = 1, [0] * SYMBOLS, [1] * SYMBOLS
+
+    def say(events: list[list[object]]) -> None:
+        nonlocal number
+        skt.send(encode(session, number, events))
+        number += len(events)
+
+    now_ms = session
+    for at in range(SYMBOLS):
+        levels = (
+            [[f"{100 - n / 100:.2f}", "1.5"] for n in range(1, 21)],
+            [[f"{100 + n / 100:.2f}", "2"] for n in range(20)],
+        )
+        say([["book", _name(at), 1, now_ms, *levels]])
+    begin_s = time.monotonic()
+    changed = sent = 0
+    while time.monotonic() < begin_s + seconds:
+        now_ms = int(time.time() * 1000)
+        due = int((time.monotonic() - begin_s) * depth)
+        while changed + 20 <= due:
+            changes: list[list[object]] = []
+            for at in (number % SYMBOLS for number in range(changed, changed + 20)):
+                books[at] += 1
+                quantity = f"{1 + rng.randrange(1000) / 1000:.3f}"
+                changes.append(["depth", _name(at), books[at], books[at], now_ms, [["99.99", quantity]], []])
+            say(changes)
+            changed += 20
+        due = int((time.monotonic() - begin_s) * rate)
+        while sent + 20 <= due:
+            events: list[list[object]] = []
+            for _ in range(20):
+                at = rng.randrange(SYMBOLS)
+                trades[at] += 1
+                sent += 1
+                events.append(["trade", _name(at), trades[at], "100.00", "0.25", "buy", now_ms, sent])
+            say(events)
+        time.sleep(0.001)
+
+
+def _requests(rng: random.Random, count: int) -> list[bytes]:
+    found = []
+    for _ in range(count):
+        names = {f"{_name(symbol)}@{rng.choice(_KINDS)}" for symbol in zipf(rng, rng.randint(1, 50))}
+        found.append(json.dumps({"op": "subscribe", "channels": sorted(names)}).encode())
+    return found
+
+
+class Aged(Clients):
+    """Clients that look at how old what they read is."""
+
+    def __init__(self, port: int, requests: list[bytes]) -> None:
+        super().__init__(port, "/exchange-stream", requests)
+        self.ages_ms: dict[str, list[float]] = {name: [] for name in _AGES}
+        self.messages = self.bytes = 0
+
+    def first(self) -> bytes:
+        return masked(self._requests.pop())
+
+    def heard(self, data: bytes) -> None:
+        self.messages += data.count(b'{"event":')
+        self.bytes += len(data)
+        if self._reads % _EVERY == 0:
+            now_ms = time.time() * 1000
+            for name, (cadence_ms, pattern) in _AGES.items():
+                match = pattern.search(data)
+                if match is not None:
+                    self.ages_ms[name].append(now_ms - int(match[1]) - cadence_ms)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--clients", type=int, default=5000)
+    parser.add_argument("--rate", type=int, default=20_000, help="trades a second")
+    parser.add_argument("--depth", type=int, default=1000, help="depth changes a second")
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--send", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.send:
+        send(options.send, options.rate, options.depth, options.seconds)
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    on_core(LOAD_CORE)
+    with exchange_push("exchange-push", _PORT) as server:
+        clients = Aged(server.port, _requests(random.Random(2), options.clients))
+        clients.connect(options.clients)
+        sender = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "benchmarks.many", "--send", str(_PORT + 3)),
+                *("--rate", str(options.rate), "--depth", str(options.depth), "--seconds", str(options.seconds + 3)),
+            ],
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+        )
+        end_s = time.monotonic() + 3  # the first of everything
+        while time.monotonic() < end_s:
+            clients.look(0.05)
+        for ages in clients.ages_ms.values():
+            ages.clear()
+        messages, size = clients.messages, clients.bytes
+        begin_s, begin_cpu_s = time.monotonic(), cpu_s(server.pid)
+        load_s = time.process_time()
+        while time.monotonic() < begin_s + options.seconds:
+            clients.look(0.05)
+        took_s = time.monotonic() - begin_s
+        used_s = cpu_s(server.pid) - begin_cpu_s
+        load_s = time.process_time() - load_s
+        sender.wait()
+        messages, size = clients.messages - messages, clients.bytes - size
+        print(
+            f"{len(clients.sockets):,} of {options.clients:,} clients got {messages / took_s:,.0f} messages a second, "
+            f"{size / took_s / 1e6:.1f} MB/s; CPU of the server {used_s / took_s:.0%} of a core, "
+            f"{used_s / messages * 1e6:.2f} µs a message; of the load {load_s / took_s:.0%}"
+        )
+        for name, ages in clients.ages_ms.items():
+            ages.sort()
+            p50, p99 = ages[len(ages) // 2], ages[len(ages) * 99 // 100]
+            print(f"age of {name} beyond the cadence: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+        clients.close()
+
+
+if __name__ == "__main__":
+    main()

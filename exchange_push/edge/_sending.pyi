@@ -1,0 +1,3 @@
+from collections.abc import Sequence
+
+def send_each(sockets: Sequence[int], wires: Sequence[bytes], /) -> list[tuple[int, int]]: ...

@@ -1,0 +1,163 @@
+"""Round: what goes to clients in one turn of the reactor.
+
+Clients that keep up wait together: those with equal frames share one chain of them, joined once, and no Python runs for
+each client and frame. Who has something of its own waiting, or does not read, goes apart: its frames go into its
+outbox, one by one, until that is empty again.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, Protocol
+
+from exchange_push.pubsub.outbox import Outbox
+from exchange_push.pubsub.publication import Publication
+
+RUN_BYTES: Final = 1 << 18
+"""So many bytes of frames for one audience do not wait for the turn to end,"""
+ROUND_BYTES: Final = 1 << 22
+"""nor so many for all audiences; each client hears a few of them, and two sends cost it twice as much as one."""
+
+Audience = Mapping[Any, None]
+"""Members, in a dictionary without values; the key of a Mapping's type takes no subtypes, so it says Any."""
+
+
+class Member(Protocol):
+    """What a round needs of a session."""
+
+    outbox: Outbox
+
+    def deliver(self, wire: bytes, publication: Publication) -> bool: ...
+
+
+class Piece:
+    """A frame's bytes, and what it is the frame of. Equal only to itself, so that it is cheap to look up."""
+
+    __slots__ = ("publication", "wire")
+
+    def __init__(self, wire: bytes, publication: Publication) -> None:
+        self.wire = wire
+        self.publication = publication
+
+
+class Chain(NamedTuple):
+    """What clients wait for together, joined, and what it is made of, in order."""
+
+    wire: bytes
+    pieces: tuple[Piece, ...]
+
+
+_wire_of = attrgetter("wire")
+
+
+class _Chains(dict[tuple[Piece, ...], Chain]):
+    """Chains by what they are made of."""
+
+    __slots__ = ()
+
+    def __missing__(self, pieces: tuple[Piece, ...]) -> Chain:
+        wire = pieces[0].wire if len(pieces) == 1 else b"".join(map(_wire_of, pieces))
+        chain = self[pieces] = Chain(wire, pieces)
+        return chain
+
+
+_NOBODY: Final[Audience] = {}
+
+
+def _nothing() -> None: ...
+
+
+class Round:
+    """Who waits together for what, and who is apart.
+
+    `begin` is called when there is something to send, `full` when more waits than should be gathered in one turn; both
+    lead to a `take`.
+    """
+
+    def __init__(self) -> None:
+        self.begin: Callable[[], None] = _nothing
+        self.full: Callable[[], None] = _nothing
+        self.apart: dict[Member, None] = {}
+        # What was published last, to one and the same audience: not yet among what each waits for.
+        self._audience = _NOBODY
+        self._run: list[Piece] = []
+        self._together: defaultdict[Member, list[Piece]] = defaultdict(list)
+        self._run_bytes = 0
+        self._bytes = 0
+
+    def add(self, audience: Audience, wire: bytes, publication: Publication) -> tuple[int, int]:
+        """Hand a frame to all of the audience: (handed, failed)."""
+        if audience is not self._audience:
+            self._end_run()
+            self._audience = audience
+        if not self._bytes:
+            self.begin()
+        self._run.append(Piece(wire, publication))
+        self._run_bytes += len(wire)
+        self._bytes += len(wire)
+        failed = 0
+        handed = len(audience)
+        if self.apart:
+            for member in self.apart.keys() & audience.keys():
+                failed += not member.deliver(wire, publication)
+        if self._run_bytes >= RUN_BYTES or self._bytes >= ROUND_BYTES:
+            self.full()
+        return handed - failed, failed
+
+    def changing(self, audience: Audience) -> None:
+        """Somebody is about to come or go: what was published before is not for who comes, and still for who goes."""
+        if audience is self._audience:
+            self._end_run()
+
+    def part(self, member: Member) -> None:
+        """Let the member wait by itself, with all that it waits for."""
+        if member in self.apart:
+            return
+        self._end_run()
+        self.apart[member] = None
+        for piece in self._together.pop(member, ()):
+            member.outbox.put(piece.wire, piece.publication.channel, piece.publication.slow)
+
+    def rejoin(self, member: Member) -> None:
+        """The member has nothing of its own waiting any more."""
+        if member in self.apart:
+            self._end_run()
+            del self.apart[member]
+
+    def leave(self, member: Member) -> None:
+        """The member is gone; nothing waits for it."""
+        self._end_run()
+        self.apart.pop(member, None)
+        self._together.pop(member, None)
+
+    def take(self) -> dict[Member, Chain]:
+        """All who wait together, and their chains."""
+        self._bytes = 0
+        if self._run and not self._together:  # one audience only: one chain for all of it
+            here, chain = self._here(), _Chains()[tuple(self._run)]
+            self._audience, self._run, self._run_bytes = _NOBODY, [], 0
+            return dict.fromkeys(here, chain)
+        self._end_run()
+        together, self._together = self._together, defaultdict(list)
+        chains = _Chains()
+        return dict(zip(together, map(chains.__getitem__, map(tuple, together.values())), strict=True))
+
+    def _here(self) -> Iterable[Member]:
+        """Of the present audience, who is not apart."""
+        if self.apart and not self.apart.keys().isdisjoint(self._audience.keys()):
+            return [member for member in self._audience if member not in self.apart]
+        return self._audience
+
+    def _end_run(self) -> None:
+        """Add the run to what each of its audience waits for."""
+        if self._run:
+            waiting = map(self._together.__getitem__, self._here())
+            # A deque that keeps nothing runs through them without Python: there may be thousands.
+            if len(self._run) == 1:
+                deque(map(list.append, waiting, repeat(self._run[0])), maxlen=0)
+            else:
+                deque(map(list.extend, waiting, repeat(self._run)), maxlen=0)
+            self._run = []
+            self._run_bytes = 0
+        self._audience = _NOBODY

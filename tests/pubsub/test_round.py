@@ -1,0 +1,181 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exchange_push.pubsub.channel import Channel
+from exchange_push.pubsub.outbox import Budget, Outbox
+from exchange_push.pubsub.publication import Publication
+from exchange_push.pubsub.round import ROUND_BYTES, RUN_BYTES, Chain, Member, Round
+from tests.pubsub.lobby import TRADES, Lobby
+
+NEWS = Publication(Channel(TRADES, "A"), None)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.outbox = Outbox(1 << 40, Budget(1 << 40), lambda channel: None)
+        self.got = b""
+
+    def deliver(self, wire: bytes, publication: Publication) -> bool:
+        self.outbox.put(wire, publication.channel, publication.slow)
+        return True
+
+
+def end(round: Round, *listeners: Listener) -> dict[Member, Chain]:
+    """What the end of a turn does: all that waits, together or apart, is sent."""
+    together = round.take()
+    for listener in listeners:
+        if listener in together:
+            listener.got += together[listener].wire
+        while portion := listener.outbox.take():
+            listener.got += portion
+        round.rejoin(listener)
+    return together
+
+
+def test_frames_of_a_turn_are_joined_once_for_all_who_get_the_same() -> None:
+    round = Round()
+    ann, bob, cid = Listener(), Listener(), Listener()
+    for wire in (b"1", b"2"):
+        round.add({ann: None, bob: None, cid: None}, wire, NEWS)
+    round.add({ann: None, bob: None}, b"3", NEWS)
+    together = end(round, ann, bob, cid)
+
+    assert (ann.got, bob.got, cid.got) == (b"123", b"123", b"12")
+    assert together[ann] is together[bob]
+    assert len(set(together.values())) == 2
+    assert end(round, ann) == {}
+
+
+def test_one_frame_is_sent_as_it_is_without_a_copy() -> None:
+    round, ann = Round(), Listener()
+    wire = b"frame"
+    round.add({ann: None}, wire, NEWS)
+
+    assert round.take()[ann].wire is wire
+
+
+def test_what_is_said_to_one_comes_after_what_was_published_before_and_before_what_comes_after() -> None:
+    round, ann, bob = Round(), Listener(), Listener()
+    both = {ann: None, bob: None}
+    round.add(both, b"1", NEWS)
+    round.part(ann)
+    ann.outbox.put(b"ann")
+    round.add(both, b"2", NEWS)
+    end(round, ann, bob)
+
+    assert (ann.got, bob.got) == (b"1ann2", b"12")
+
+
+def test_who_has_nothing_of_its_own_waiting_any_more_is_together_with_the_others_again() -> None:
+    round, ann, bob = Round(), Listener(), Listener()
+    both = {ann: None, bob: None}
+    round.part(ann)
+    end(round, ann, bob)
+    round.add(both, b"1", NEWS)
+    together = end(round, ann, bob)
+
+    assert together[ann] is together[bob]
+
+
+def test_who_comes_hears_nothing_of_before_and_who_goes_nothing_of_after() -> None:
+    round, ann, bob = Round(), Listener(), Listener()
+    audience = {ann: None}
+    round.add(audience, b"1", NEWS)
+    round.changing(audience)
+    audience[bob] = None
+    round.add(audience, b"2", NEWS)
+    round.changing(audience)
+    del audience[ann]
+    round.add(audience, b"3", NEWS)
+    end(round, ann, bob)
+
+    assert (ann.got, bob.got) == (b"12", b"23")
+
+
+def test_for_who_has_left_nothing_waits() -> None:
+    round, ann = Round(), Listener()
+    round.add({ann: None}, b"1", NEWS)
+    round.leave(ann)
+
+    assert round.take() == {}
+    assert not round.apart
+
+
+def test_a_turn_begins_with_its_first_frame_and_is_full_at_a_bound_of_all_its_frames() -> None:
+    round, ann, bob = Round(), Listener(), Listener()
+    calls: list[str] = []
+    round.begin = lambda: calls.append("begin")
+    round.full = lambda: calls.append("full")
+    round.add({ann: None}, b"1", NEWS)
+    both = {ann: None, bob: None}
+    round.add(both, bytes(RUN_BYTES - 1), NEWS)
+    assert calls == ["begin"]
+    round.add(both, b"1", NEWS)
+    assert calls == ["begin", "full"]
+    round.take()
+    for _ in range(ROUND_BYTES // (RUN_BYTES - 1)):
+        round.add(dict(both), bytes(RUN_BYTES - 1), NEWS)
+    assert calls == ["begin", "full", "begin"]
+    round.add(both, bytes(RUN_BYTES - 1), NEWS)
+
+    assert calls == ["begin", "full", "begin", "full"]
+
+
+def test_what_many_sessions_get_is_encoded_and_joined_once() -> None:
+    lobby = Lobby()
+    clients = [lobby.client() for _ in range(100)]
+    for client in clients:
+        client.ask({"op": "subscribe", "channels": ["A@trades", "B@trades"]})
+    for number in range(8):
+        assert lobby.publish(Channel(TRADES, "AB"[number % 2]), number) == (100, 0)
+    together = lobby.hub.round.take()
+
+    assert len(together) == 100
+    assert len({id(chain.wire) for chain in together.values()}) == 1
+
+
+members = st.integers(0, 4)
+groups = st.integers(0, 2)
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), groups),
+        st.tuples(st.just("publish"), groups),
+        st.tuples(st.just("say"), members),
+        st.tuples(st.just("come"), members, groups),
+        st.tuples(st.just("go"), members, groups),
+        st.tuples(st.just("end"), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@given(actions)
+def test_everybody_gets_what_it_would_get_alone_in_the_same_order(steps: list[tuple[str, ...]]) -> None:
+    round = Round()
+    listeners = [Listener() for _ in range(5)]
+    audiences: list[dict[Member, None]] = [dict.fromkeys(listeners[: 2 * size]) for size in range(3)]
+    expected = dict.fromkeys(listeners, b"")
+    for number, step in enumerate(steps):
+        wire = b"<%d>" % number
+        match step:
+            case ("publish", int(group)):
+                handed = round.add(audiences[group], wire, NEWS)
+                assert handed == (len(audiences[group]), 0)
+                for listener in audiences[group]:
+                    assert isinstance(listener, Listener)
+                    expected[listener] += wire
+            case ("say", int(member)):
+                round.part(listeners[member])
+                listeners[member].outbox.put(wire)
+                expected[listeners[member]] += wire
+            case ("come", int(member), int(group)):
+                round.changing(audiences[group])
+                audiences[group][listeners[member]] = None
+            case ("go", int(member), int(group)):
+                round.changing(audiences[group])
+                audiences[group].pop(listeners[member], None)
+            case _:
+                end(round, *listeners)
+    end(round, *listeners)
+
+    assert {listener: listener.got for listener in listeners} == expected
