@@ -19,12 +19,17 @@ check: $(VENV)/.checked
 	$(MAKE) wheel
 	$(MAKE) test
 
-# A wheel, installed and tried in another folder: a checkout on sys.path would prove nothing.
+# A wheel, installed and tried in another folder: a checkout on sys.path would prove nothing. First one from where there
+# is no compiler, then one with the compiled loop where there is one.
 wheel: $(BIN)/python
 	rm -rf build
+	CC=false $(BIN)/python -m pip wheel -q --no-deps -w build/plain .
 	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel .
 	$(BIN)/python -m venv build/venv
-	build/venv/bin/python -m pip install -q build/wheel/*.whl
+	build/venv/bin/python -m pip install -q build/plain/*.whl
+	cd / && $(CURDIR)/build/venv/bin/python -c "from exchange_push.edge.sending import *; assert send_each is send_each_in_python"
+	build/venv/bin/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
+	cd / && ! command -v cc || $(CURDIR)/build/venv/bin/python -c "import exchange_push.edge._sending"
 	cd / && for command in "twistd -n exchange-push" "twist exchange-push" exchange-push; do \
 		$(CURDIR)/build/venv/bin/$$command --check-config || exit 1; \
 	done
