@@ -25,8 +25,8 @@ from exchange_push.config import load
 from exchange_push.errors import ConfigError, WireError, quoted
 from exchange_push.market.interval import INTERVALS
 from exchange_push.pubsub.channel import SYMBOL
+from exchange_push.store.filling import FillableStore
 from exchange_push.store.past import Loading, Summary
-from exchange_push.store.sqlite import SqliteStore
 from exchange_push.wire.rows import CANDLE, IGNORED, TRADE, CandleRows, Layout, TradeRows, layout, time_of
 
 _END_BYTES: Final = 1 << 16  # that hold the last row
@@ -42,7 +42,7 @@ class Source:
         self._symbol = symbol
         self._columns = columns
 
-    def load(self, store: SqliteStore) -> Summary:
+    def load(self, store: FillableStore) -> Summary:
         """Raises ConfigError naming the line; then nothing of it is stored."""
         line = 0
         try:
@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = load(flags, os.environ, options.config)
         if config.store == "none":
             raise ConfigError("store is none, expected a file to load into")
-        store = SqliteStore(config.store, config.keep_ms)
+        store = FillableStore(config.store, config.keep_ms)
         try:
             for path in options.files:
                 began = time.monotonic()

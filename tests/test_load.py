@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from exchange_push.load import main
-from exchange_push.store.sqlite import SqliteStore
+from exchange_push.store.filling import FillableStore
 
 T = 1_704_067_200_000
 ROWS = [f"{number},{number}.5,0.10,1,{T + number * 500},{number % 2 == 0},True\n" for number in range(1, 1_001)]
@@ -111,7 +111,7 @@ def test_what_is_wrong_with_a_file_is_one_line_and_nothing_of_it_is_stored(
     err = capsys.readouterr().err
     assert err.startswith(f"exchange-push-import: {message}")
     assert err.count("\n") == 1
-    store = SqliteStore("exchange-push.sqlite", {})
+    store = FillableStore("exchange-push.sqlite", {})
     assert (store.load(), store.taken(), counts()) == (None, {}, [])
     store.close()
 
@@ -143,7 +143,7 @@ def test_a_wrong_option_is_one_line(options: list[str], message: str, capsys: py
 
 def test_a_store_that_a_server_uses_is_left_alone(folder: Path) -> None:
     (folder / "f").write_text("".join(ROWS))
-    store = SqliteStore("exchange-push.sqlite", {})
+    store = FillableStore("exchange-push.sqlite", {})
     code = "from exchange_push.load import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "f", *TRADES], capture_output=True, text=True, timeout=60)
     store.close()

@@ -19,7 +19,7 @@ from exchange_push.market.kept import State, parts
 from exchange_push.market.merged import MergedTrade, merge
 from exchange_push.market.recorded import Hole, Taken, waiting
 from exchange_push.market.rollup import Rollup
-from exchange_push.store.sqlite import SqliteStore
+from exchange_push.store.filling import FillableStore
 from exchange_push.wire.rows import order_of
 
 _OPEN_S: Final = 60  # bars of the last minute are held, since times may go back a little where ids go on
@@ -98,7 +98,7 @@ class Loading:
     `interval` is that of the rows, which are trades where it is None.
     """
 
-    def __init__(self, store: SqliteStore, symbol: str, interval: str | None, *, has_ids: bool, newest: int) -> None:
+    def __init__(self, store: FillableStore, symbol: str, interval: str | None, *, has_ids: bool, newest: int) -> None:
         self.summary = Summary()
         self._store = store
         self._symbol = symbol

@@ -14,8 +14,8 @@ from exchange_push.errors import ConfigError
 from exchange_push.load import Source
 from exchange_push.market.events import Gap, MarketEvent, Trade
 from exchange_push.market.interval import INTERVALS
+from exchange_push.store.filling import FillableStore
 from exchange_push.store.past import Summary
-from exchange_push.store.sqlite import SqliteStore
 from tests.market.exchange import book, channel, trade, wire
 from tests.store.stored import Stored, numbers
 
@@ -33,7 +33,7 @@ def csv_of(trades: Sequence[Trade]) -> str:
 
 def load_into(store: Path, file: Path, text: str, symbol: str = "S", interval: str = "") -> Summary:
     file.write_text(text)
-    opened = SqliteStore(str(store), KEEP_MS)
+    opened = FillableStore(str(store), KEEP_MS)
     try:
         return Source(file, symbol, interval or None, None).load(opened)
     finally:
@@ -457,7 +457,7 @@ def test_time_that_market_time_leapt_over_can_be_filled(load: Load, tmp_path: Pa
     _run_with_witnesses(stored)
     stored.store.close()
     load(candles(T + 10 * DAY, T + 10 * DAY + MINUTE), "B", "1m")
-    store = SqliteStore(str(tmp_path / "store"), KEEP_MS)
+    store = FillableStore(str(tmp_path / "store"), KEEP_MS)
     found = store.candles("B", "1m", T, T + 11 * DAY, 2).rows
     assert [(start, candle is None) for start, candle in found] == [
         (T + 10 * DAY, False),
