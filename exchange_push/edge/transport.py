@@ -122,7 +122,7 @@ class Writer:
         self._await_empty()  # the answer to the handshake is in there
 
     def say(self, wire: bytes) -> None:
-        """Send what is for this client only."""
+        """Send what is for this client only. Raises Disconnect (4008) like the outbox."""
         self._turn.round.part(self.member)
         self._outbox.put(wire)
         self.wake()
@@ -162,7 +162,7 @@ class Writer:
 
     def go_on(self, chain: Chain, taken: int) -> None:
         """The socket took only so many bytes of the chain."""
-        if self.socket == _NO_SOCKET:
+        if self.socket == _NO_SOCKET and len(chain.wire) <= PORTION_BYTES:
             self._hand(chain.wire)
             return
         self._turn.round.part(self.member)
@@ -170,8 +170,11 @@ class Writer:
         for piece in pieces:
             if taken < len(piece.wire):
                 self._hand(piece.wire[taken:])
-                break
-            taken -= len(piece.wire)
+                taken = 0
+                if self._outbox.blocked:
+                    break
+            else:
+                taken -= len(piece.wire)
         for piece in pieces:
             if not self.member.deliver(piece.wire, piece.publication):
                 return

@@ -19,7 +19,7 @@ from exchange_push.edge.deflate import Inflate, agree
 from exchange_push.edge.front import address_key, one_spelling
 from exchange_push.edge.lean import LeanProtocol, sharing_options
 from exchange_push.edge.transport import Turn, Writer
-from exchange_push.errors import CloseCode
+from exchange_push.errors import CloseCode, Disconnect
 from exchange_push.pubsub.round import Member, Round
 from exchange_push.wire.frame import PING, PONG, frame
 
@@ -199,8 +199,11 @@ class ClientProtocol(LeanProtocol):
 
     def _control(self, wire: bytes) -> None:
         """Send it as any other frame, so that it does not keep the transport from being empty."""
-        if self.state == self.STATE_OPEN and self._writer is not None:
-            self._writer.say(wire)
+        if self.state == self.STATE_OPEN and self._writer is not None and self.session is not None:
+            try:
+                self._writer.say(wire)
+            except Disconnect as error:
+                self.session.disconnect(error.code, error.reason)
 
     # -- what goes out
 

@@ -147,6 +147,29 @@ def test_nothing_is_written_after_a_writer_was_stopped() -> None:
     assert client.got == []
 
 
+def test_of_a_lot_a_transport_gets_no_more_than_until_it_says_stop() -> None:
+    clock, round = Clock(), Round()
+    client = Through(Turn(clock, round))
+    written = client.send_bytes
+
+    def send_bytes(data: bytes) -> None:
+        written(data)
+        if sum(map(len, client.got)) > 65_536:
+            client.writer.pauseProducing()
+
+    client.send_bytes = send_bytes  # type: ignore[method-assign]
+    wires = [bytes([number]) * 20_000 for number in range(8)]
+    for wire in wires:
+        round.add({client: None}, wire, Publication(TRADE))
+    clock.advance(0)
+
+    assert client.got == wires[:4]
+    assert client.outbox.held_bytes == 5 * 20_000  # the last that the transport got, and what waits
+    while client.outbox.blocked:
+        client.writer.resumeProducing()
+    assert b"".join(client.got) == b"".join(wires)
+
+
 # -- straight to a socket
 
 
@@ -270,6 +293,19 @@ def test_who_does_not_read_holds_what_is_shared_with_all_and_is_closed_at_its_bo
     assert 2 <= len(heard) <= 4  # what the socket took, to the end of its frame
     assert fast.open
     assert len(fast.heard()) == 13
+    place.close()
+
+
+def test_a_ping_that_finds_no_room_closes_the_client_that_does_not_read() -> None:
+    place = Place(outbox_bytes=10_000)
+    client = place.connect("A@trades")
+    client.read(0)
+    publish(place, TRADE, "x" * 9_960)
+    place.turn()
+    client.protocol.sendPing(b"are you there?")
+    client.read(1 << 20)
+
+    assert client.frames()[-1][1].startswith((4008).to_bytes(2, "big"))
     place.close()
 
 
