@@ -98,6 +98,7 @@ def exchange_push(name: str, port: int, code: str = _COMPILED, **settings: objec
         f"--api=tcp:{port + 2}:{loopback}",
         f"--lines=tcp:{port + 1}:{loopback}",
         f"--feed=udp:{port + 3}:{loopback}",
+        "--store=none",
     ]
     env = {f"EXCHANGE_PUSH_{key.upper()}": str(value) for key, value in settings.items()}
     with running([sys.executable, "-c", code, *flags], port, port + 1, env) as pid:

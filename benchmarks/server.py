@@ -2,16 +2,19 @@
 
     python -m benchmarks.server [--rate 50000] [--seconds 10] [--clients 4]
 
-Three processes: this one runs the server, as `twistd exchange-push` does; another sends trades of four symbols over
-loopback UDP; a third holds WebSocket clients that subscribe to ticker and every kline of all four, and to the trades of
-one, and read.
+Three processes: this one runs the server, as `twistd exchange-push` does, with a store; another sends trades of four
+symbols over loopback UDP; a third holds WebSocket clients that subscribe to ticker and every kline of all four, and to
+the trades of one, and read.
 Printed: datagrams sent, read and dropped by the kernel, trades taken, messages delivered, and the server's CPU a trade.
 """
 
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import defer, task
@@ -70,13 +73,14 @@ while sockets:
 """
 
 
-async def _measure(reactor: Any, rate: int, seconds: float, clients: int) -> None:
+async def _measure(reactor: Any, rate: int, seconds: float, clients: int, store: str) -> None:
     loopback = "interface=127.0.0.1"
     flags = {
         "listen": [f"tcp:0:{loopback}"],
         "api.listen": f"tcp:0:{loopback}",
         "lines.listen": f"tcp:0:{loopback}",
         "feed.listen": [f"udp:0:{loopback}"],
+        "store": store,
         # The clients here have to share a core with the sender, and may not read for a while.
         "clients.outbox_bytes": 16 << 20,
     }
@@ -128,9 +132,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--clients", type=int, default=4)
     options = parser.parse_args()
-    task.react(
-        lambda reactor: defer.ensureDeferred(_measure(reactor, options.rate, options.seconds, options.clients)), []
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        store = str(Path(folder) / "store")
+
+        def measure(reactor: Any) -> defer.Deferred[None]:
+            return defer.ensureDeferred(_measure(reactor, options.rate, options.seconds, options.clients, store))
+
+        with suppress(SystemExit):  # by which react ends
+            task.react(measure, [])
 
 
 if __name__ == "__main__":

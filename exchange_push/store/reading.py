@@ -1,6 +1,7 @@
 """Reader: what a store gives back, when a server starts and while it runs."""
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -43,7 +44,7 @@ class Reader:
         """What cannot be read when a server starts is the operator's to see to."""
         try:
             yield
-        except (sqlite3.Error, msgspec.MsgspecError, ArithmeticError) as error:
+        except (sqlite3.Error, msgspec.MsgspecError, ArithmeticError, zlib.error) as error:
             raise ConfigError(f"store: {self.path} is damaged: {quoted(str(error))}") from None
 
     def place(self) -> tuple[int, int] | None:
