@@ -165,7 +165,6 @@ class Writer:
         if self.socket == _NO_SOCKET and len(chain.wire) <= PORTION_BYTES:
             self._hand(chain.wire)
             return
-        self._turn.round.part(self.member)
         pieces = iter(chain.pieces)
         for piece in pieces:
             if taken < len(piece.wire):

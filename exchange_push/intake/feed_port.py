@@ -19,7 +19,7 @@ from exchange_push.errors import ConfigError, quoted
 PACKET_BYTES: Final = 65_536  # Twisted's 8,192 cuts without a word; a datagram that fills it was cut too
 RECEIVE_BUFFER_BYTES: Final = 8 << 20  # Linux's default holds 166 small datagrams, this 6,500: 0.3 s of a stall
 
-_TURN_DATAGRAMS: Final = 256  # empty ones weigh nothing in bytes: a flood of them would never let the loop go on
+_TURN_DATAGRAMS: Final = 512  # empty ones weigh nothing in bytes: a flood of them would never let the loop go on
 # 5,000 trades, 7 ms. A turn that writes to thousands of clients takes ten times as long: with less the feed would lag.
 _TURN_BYTES: Final = 393_216
 _SO_RCVBUFFORCE: Final = 33  # Linux; the socket module does not name it

@@ -194,6 +194,34 @@ def test_a_turn_is_sent_at_once_and_the_transport_has_nothing_to_do_with_it(plac
     assert not place.reactor.writers
 
 
+def test_who_has_its_reply_or_reads_again_is_together_with_all_others(place: Place) -> None:
+    clients = [place.connect("A@trades") for _ in range(3)]
+    clients[0].say({"op": "ping"})
+    clients[1].read(1)
+    publish(place, TRADE, 1)
+    place.turn()
+    assert len(place.lobby.hub.round.apart) == 1
+    clients[1].read(1 << 20)
+
+    assert not place.lobby.hub.round.apart
+    publish(place, TRADE, 2)
+    place.turn()
+    assert [client.heard()[-1]["data"] for client in clients] == [2, 2, 2]
+
+
+def test_nothing_overtakes_the_answer_to_the_handshake(place: Place) -> None:
+    client = Client(place, 0)
+    place.clients.append(client)
+    client.socket.room = 1 << 20
+    client.say({"op": "ping"})
+    place.turn()
+    assert client.socket.got == b""
+    client.read(1 << 20)
+
+    assert client.socket.got.startswith(b"HTTP/1.1 101")
+    assert client.heard() == [{"op": "pong", "time": 0}]
+
+
 @pytest.mark.parametrize("room", range(100))
 def test_what_the_socket_does_not_take_follows_when_it_does(place: Place, room: int) -> None:
     client = place.connect("A@trades")

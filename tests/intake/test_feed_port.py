@@ -167,7 +167,7 @@ def test_the_largest_datagram_comes_whole(reactor: Reactor, sender: socket.socke
     stop(port, reactor)
 
 
-@pytest.mark.parametrize(("datagram", "turns"), [(b"", 4), (b"x" * 16_384, 5)])
+@pytest.mark.parametrize(("datagram", "turns"), [(b"", 2), (b"x" * 16_384, 5)])
 def test_a_flood_is_read_in_turns(reactor: Reactor, sender: socket.socket, datagram: bytes, turns: int) -> None:
     port = listening(FeedAddress(0), reactor)
     ask_for_buffer(port.getHandle())

@@ -77,6 +77,19 @@ def test_who_has_nothing_of_its_own_waiting_any_more_is_together_with_the_others
     assert together[ann] is together[bob]
 
 
+def test_what_was_sent_to_one_alone_is_not_sent_again_when_it_rejoins_in_the_same_turn() -> None:
+    round, ann, bob = Round(), Listener(), Listener()
+    both = {ann: None, bob: None}
+    round.part(ann)
+    round.add(both, b"1", NEWS)
+    ann.got += ann.outbox.take()
+    round.rejoin(ann)
+    round.add(both, b"2", NEWS)
+    end(round, ann, bob)
+
+    assert (ann.got, bob.got) == (b"12", b"12")
+
+
 def test_who_comes_hears_nothing_of_before_and_who_goes_nothing_of_after() -> None:
     round, ann, bob = Round(), Listener(), Listener()
     audience = {ann: None}
