@@ -100,6 +100,8 @@ def exchange_push(name: str, port: int, code: str = _COMPILED, **settings: objec
         f"--feed=udp:{port + 3}:{loopback}",
         "--store=none",
     ]
+    # The load looks for no ping within what it reads: it would be taken for dead.
+    settings = {"clients__ping_s": 3600, **settings}
     env = {f"EXCHANGE_PUSH_{key.upper()}": str(value) for key, value in settings.items()}
     with running([sys.executable, "-c", code, *flags], port, port + 1, env) as pid:
         assert pid is not None, "exchange-push does not start"

@@ -148,7 +148,7 @@ class Clients:
         if self.latencies_ms is not None and self._reads % _SAMPLED == 0:
             at = data.find(b"`")
             sent = data[at + 1 : at + 20]
-            if at >= 0 and len(sent) == 19:
+            if at >= 0 and len(sent) == 19 and sent.isdigit():  # not of a ping, whose bytes are any
                 self.latencies_ms.append((time.monotonic_ns() - int(sent)) / 1e6)
 
     def turn_deaf(self, count: int) -> None:
