@@ -1,9 +1,10 @@
 """The product on one screen: what can be listened to, and in which languages.
 
-A new public channel is a file in market/ and a row here; a new language is a file in wire/dialects/ and a row here.
+A new public channel is a file in market/ and a row here; a new language is a file in wire/dialects/ and a row here, a
+new store one in store/.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -17,6 +18,8 @@ from exchange_push.market.ticker import EveryTickerFeed, TickerFeed
 from exchange_push.market.trades import TradesFeed
 from exchange_push.pubsub.channel import ChannelKind, Owner, SlowPolicy
 from exchange_push.pubsub.terms import Dialect
+from exchange_push.store.keeper import Store, StoreFactory
+from exchange_push.store.sqlite import SqliteStore
 from exchange_push.wire.dialects.deflated import Deflated
 from exchange_push.wire.dialects.plain import PLAIN, PLAIN_MSGPACK
 
@@ -64,9 +67,21 @@ DIALECTS: Final[dict[str | None, Dialect]] = {
     None:                    PLAIN,
     "exchange-push.msgpack": PLAIN_MSGPACK,
 }
+# By the name in front of what `--store` says; where none stands there it is the first.
+STORES: Final[dict[str, StoreFactory]] = {
+    "sqlite": SqliteStore,
+}
 # fmt: on
 # The same for clients that agreed to compression.
 DEFLATED: Final[dict[str | None, Dialect]] = {name: Deflated(dialect) for name, dialect in DIALECTS.items()}
+
+
+def open_store(where: str, keep_ms: Mapping[str, int]) -> Store:
+    """The store that is meant by `sqlite:FILE` or `FILE`. Raises ConfigError."""
+    name, _, rest = where.partition(":")
+    if name in STORES:
+        return STORES[name](rest, keep_ms)
+    return next(iter(STORES.values()))(where, keep_ms)
 
 
 def configured(public: tuple[str, ...], private: tuple[str, ...]) -> Iterator[ChannelKind]:

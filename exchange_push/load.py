@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = load(flags, os.environ, options.config)
         if config.store == "none":
             raise ConfigError("store is none, expected a file to load into")
-        store = FillableStore(config.store, config.keep_ms)
+        store = FillableStore(config.store.removeprefix("sqlite:"), config.keep_ms)
         try:
             for path in options.files:
                 began = time.monotonic()

@@ -86,8 +86,7 @@ class ExchangePush(MultiService):
         if config.store != "none":
             self.keeper = Keeper(
                 reactor,
-                config.store,
-                config.keep_ms,
+                lambda: catalog.open_store(config.store, config.keep_ms),
                 restore=self._go_on,
                 amended=self._publish_amended,
                 now_ms=now_ms,

@@ -5,8 +5,8 @@ never misses what the board has let go. A store that cannot be written is tried 
 it is given up, as it was when it was last written, and the server goes on without.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -21,7 +21,6 @@ from exchange_push.market.changes import Amended, Changes
 from exchange_push.market.chart import Candles
 from exchange_push.market.kept import Kept
 from exchange_push.market.merged import MergedTrade
-from exchange_push.store.sqlite import SqliteStore
 
 T = TypeVar("T")
 
@@ -44,9 +43,51 @@ class Board(Protocol):
     def changes(self) -> Changes | None: ...
 
 
+class Store(Protocol):
+    """What survives a restart. Synchronous, and for one thread at a time; whatever it raises is logged and counted."""
+
+    path: str
+    """As it is called in the log."""
+
+    def load(self) -> Kept | None:
+        """Where the board stood, by the last `write`; None: nowhere yet. This and `place` raise ConfigError."""
+        ...
+
+    def place(self) -> tuple[int, int] | None:
+        """Session and next number of the feed, by the last `write`."""
+        ...
+
+    def write(self, changes: Sequence[Changes]) -> list[Amended]:
+        """Store what changed, one after the other, or nothing; the candles that late trades corrected."""
+        ...
+
+    def prune(self, time: int) -> bool:
+        """Delete some of what is older than it is kept, by market time; whether there may be more."""
+        ...
+
+    def bars(self, interval: str, start: int, end: int) -> dict[str, list[Bar]]:
+        """By symbol the candles that start in `[start, end)`, in ms, oldest first."""
+        ...
+
+    def candles(self, symbol: str, interval: str, start: int | None, end: int, limit: int) -> Candles:
+        """The candles that start in `[start, end)`, in ms, empty ones too, at most `limit`: the oldest of them, or
+        without `start` the newest."""
+        ...
+
+    def trades(self, symbol: str, start: int | None, end: int, limit: int) -> list[MergedTrade]:
+        """The same of trades, in order of time and id."""
+        ...
+
+    def close(self) -> None: ...
+
+
+StoreFactory: TypeAlias = Callable[[str, Mapping[str, int]], Store]
+"""Opens a store by what stands behind its name, and how long what of it is kept, in ms. Raises ConfigError."""
+
+
 class Keeper(Service):
-    """`restore` is given what was kept, and the place of the feed, before anything else starts; `amended` what late
-    trades corrected. `now_ms` is monotonic."""
+    """`open` opens the store. `restore` is given what was kept, and the place of the feed, before anything else starts;
+    `amended` what late trades corrected. `now_ms` is monotonic."""
 
     name = "store"
     log = Logger()
@@ -54,20 +95,19 @@ class Keeper(Service):
     def __init__(
         self,
         reactor: Any,
-        path: str,
-        keep_ms: Mapping[str, int],
+        open: Callable[[], Store],
         *,
         restore: Callable[[Kept | None, tuple[int, int] | None], None],
         amended: Callable[[list[Amended]], None],
         now_ms: Callable[[], int],
     ) -> None:
         self._reactor = reactor
-        self._path = path
-        self._keep_ms = keep_ms
+        self._open = open
         self._restore = restore
         self._amended = amended
         self._now_ms = now_ms
-        self._store: SqliteStore | None = None
+        self._store: Store | None = None
+        self.path = ""
         self._pool = ThreadPool(1, 1, "store")
         self._unwritten: list[Changes] = []
         self._writing: Deferred[None] | None = None
@@ -93,7 +133,8 @@ class Keeper(Service):
         """Raises ConfigError where the file cannot be used."""
         super().startService()
         # Here and not while the process is privileged: the file belongs to who runs the server.
-        store = self._store = SqliteStore(self._path, self._keep_ms)
+        store = self._store = self._open()
+        self.path = store.path
         kept = store.load()
         self._pool.start()
         self._restore(kept, store.place())
@@ -169,9 +210,9 @@ class Keeper(Service):
         self.failed += 1
         self._failures += 1
         if self._failures == 1:
-            self.log.error("store {path} cannot be written: {error}", path=self._path, error=failure.getErrorMessage())
+            self.log.error("store {path} cannot be written: {error}", path=self.path, error=failure.getErrorMessage())
         if self._failures >= _TRIES and self._store is not None:
-            self.log.critical("store {path} is given up: it stays as it was last written", path=self._path)
+            self.log.critical("store {path} is given up: it stays as it was last written", path=self.path)
             self._in_thread(self._store.close).addErrback(self._fault)
             self._store = None
             self._unwritten = []
@@ -185,7 +226,7 @@ class Keeper(Service):
 
     def _not_pruned(self, failure: Failure) -> None:
         self.failed += 1
-        self.log.error("store {path}: nothing old deleted: {error}", path=self._path, error=failure.getErrorMessage())
+        self.log.error("store {path}: nothing old deleted: {error}", path=self.path, error=failure.getErrorMessage())
 
     # -- reading
 
@@ -230,7 +271,7 @@ class Keeper(Service):
             self._waiting.append(done)
         return done
 
-    def _query(self, query: Callable[[SqliteStore], T]) -> Deferred[T]:
+    def _query(self, query: Callable[[Store], T]) -> Deferred[T]:
         store = self._store
         if store is None or self.reading >= _READS_AT_ONCE:
             raise StoreUnavailable("no store" if store is None else "too many questions to the store at once")
@@ -249,7 +290,7 @@ class Keeper(Service):
 
     def _not_read(self, failure: Failure) -> None:
         self.faults += 1
-        self.log.failure("store {path} cannot be read", failure, path=self._path)
+        self.log.failure("store {path} cannot be read", failure, path=self.path)
 
     def _fault(self, failure: Failure) -> None:
         self.faults += 1

@@ -8,6 +8,7 @@ import pytest
 import pytest_twisted
 import treq
 
+from exchange_push.catalog import open_store
 from exchange_push.errors import ConfigError
 from exchange_push.store.keeper import Keeper
 from tests.end_to_end.conftest import Start
@@ -156,8 +157,7 @@ async def test_a_store_that_is_in_use_ends_the_start_with_one_line(start: Start,
     with pytest.raises(ConfigError, match="in use by another exchange-push"):
         Keeper(
             None,
-            str(tmp_path / "store"),
-            {},
+            lambda: open_store(f"sqlite:{tmp_path / 'store'}", {}),
             restore=lambda kept, place: None,
             amended=lambda _: None,
             now_ms=lambda: 0,

@@ -58,8 +58,7 @@ class Stand:
         self.amended: list[Amended] = []
         self.keeper = Keeper(
             reactor,
-            str(path),
-            {},
+            lambda: SqliteStore(str(path), {}),
             restore=lambda kept, place: self.restored.append((kept, place)),
             amended=self.amended.extend,
             now_ms=lambda: self.now_ms,
