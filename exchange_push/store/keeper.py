@@ -158,7 +158,10 @@ class Keeper(Service):
 
     def ticked(self, board: Board, place: tuple[int, int] | None) -> None:
         """Call after each tick of the board, before anything else is given to it. `place` is the feed's."""
-        if self._store is None or not board.storable:
+        if not board.storable:
+            return
+        if self._store is None:
+            board.changes()  # or they would pile up in there
             return
         now_ms = self._now_ms()
         if self._writing is None and (self._wanted or self._waiting or now_ms - self._written_ms >= _EVERY_MS):
