@@ -164,7 +164,9 @@ class Keeper(Service):
             board.changes()  # or they would pile up in there
             return
         now_ms = self._now_ms()
-        if self._writing is None and (self._wanted or self._waiting or now_ms - self._written_ms >= _EVERY_MS):
+        # Somebody who waits makes it sooner, but no disk that is full is tried again at each tick.
+        hurry = not self._failures and (self._wanted or self._waiting)
+        if self._writing is None and (hurry or now_ms - self._written_ms >= _EVERY_MS):
             self._written_ms = now_ms
             self._take(board, place)
             self._writing = self._write()
@@ -219,6 +221,8 @@ class Keeper(Service):
             self._in_thread(self._store.close).addErrback(self._fault)
             self._store = None
             self._unwritten = []
+            self._served, self._waiting = self._waiting, []
+            self._end_write()  # nobody waits for what will not come
 
     def _prune(self, time: int) -> None:
         store = self._store
