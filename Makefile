@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Clients of others, for the tests only. They have a place of their own: what they want of a library is not what we want.
+CLIENTS := .venv-clients
 
 .PHONY: demo test check wheel conformance bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/exchange-push --demo
 
-test: $(VENV)/.tested
+test: $(VENV)/.tested $(CLIENTS)/.installed
 	$(BIN)/python -m pytest -q
 
 # What CI runs: lint, types, a wheel that works, then the tests (import rules among them).
@@ -55,5 +57,10 @@ $(VENV)/.checked: $(VENV)/.tested
 	$(BIN)/python -m pip install -q -e '.[test,check]'
 	touch $@
 
+$(CLIENTS)/.installed: setup.cfg
+	$(PYTHON) -m venv --clear $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install -q --no-compile '.[clients]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
