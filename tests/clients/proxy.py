@@ -4,8 +4,10 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
+from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
 
 LOOPBACK = "127.0.0.1"
@@ -16,7 +18,7 @@ class Proxy(Factory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, server_port: int) -> None:
+    def __init__(self, reactor: Any, server_port: int, tls: CertificateOptions | None = None) -> None:
         self.snapshots = 0
         self.lost: list[bytes] = []
         """The messages that it lost."""
@@ -24,11 +26,14 @@ class Proxy(Factory):
         self._reactor = reactor
         self._server_port = server_port
         self._links: set[Link] = set()
-        self._port = reactor.listenTCP(0, self, interface=LOOPBACK)
+        self._ports = [reactor.listenTCP(0, self, interface=LOOPBACK)]
+        if tls is not None:
+            self._ports.append(reactor.listenSSL(0, self, tls, interface=LOOPBACK))
 
     @property
-    def host(self) -> str:
-        return f"{LOOPBACK}:{self._port.getHost().port}"
+    def hosts(self) -> list[str]:
+        """Where it listens; the second is that of TLS."""
+        return [f"{LOOPBACK}:{port.getHost().port}" for port in self._ports]
 
     def buildProtocol(self, addr: IAddress) -> Protocol:
         return Link(self)
@@ -51,10 +56,11 @@ class Proxy(Factory):
             link.transport.abortConnection()
         return len(kicked)
 
-    def stop(self) -> Any:
+    async def stop(self) -> None:
         for link in list(self._links):
             link.transport.abortConnection()
-        return self._port.stopListening()
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
 
     def connect(self, link: "Link") -> None:
         self._links.add(link)

@@ -10,7 +10,6 @@ import treq
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
-from twisted.internet.defer import maybeDeferred
 
 from tests.clients.proxy import Proxy, message, whole_frames
 from tests.end_to_end.conftest import Start, start
@@ -58,7 +57,7 @@ def test_a_compressed_message_is_read(payload: bytes) -> None:
 async def test_it_loses_the_one_message_that_it_is_told_to_and_no_other(start: Start) -> None:
     running = start()
     proxy = Proxy(reactor, running.port("listen 1"))
-    client = await connect(int(proxy.host.partition(":")[2]))
+    client = await connect(int(proxy.hosts[0].partition(":")[2]))
     await client.ask({"op": "subscribe", "channel": "@balance"})
     await client.ask({"op": "auth", "token": "***"})
     await client.ask({"op": "subscribe", "channel": "@balance"})
@@ -71,7 +70,7 @@ async def test_it_loses_the_one_message_that_it_is_told_to_and_no_other(start: S
     assert [json.loads(lost)["data"]["n"] for lost in proxy.lost] == ["2"]
     assert proxy.kick() == 1
     await client.until(lambda: client.lost is not None)
-    await maybeDeferred(proxy.stop)
+    await proxy.stop()
 
 
 @pytest.mark.parametrize("path", ["/api/v3/depth?symbol=BTCUSDT", "/v1/symbols"])
@@ -80,8 +79,8 @@ async def test_it_passes_http_on_and_counts_requests_for_a_book(start: Start, pa
     running = start()
     proxy = Proxy(reactor, running.port("listen 1"))
     for expected in (1, 2):
-        response = await treq.get(f"http://{proxy.host}{path}", persistent=False)
+        response = await treq.get(f"http://{proxy.hosts[0]}{path}", persistent=False)
         await response.content()
         assert response.code < 500
         assert proxy.snapshots == ("/depth?" in path) * expected
-    await maybeDeferred(proxy.stop)
+    await proxy.stop()

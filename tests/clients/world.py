@@ -1,7 +1,7 @@
 """The server, a market, and the clients, for a minute in which things go wrong.
 
-`python -m tests.clients.world PYTHON FOLDER`, with the PYTHON of the clients. What happened is written to FOLDER, a line
-of JSON each with the time: what the engine told in engine.jsonl, what the clients said of it in clients.jsonl. The
+`python -m tests.clients.world PYTHON FOLDER`, with the PYTHON of the clients. What happened is written to FOLDER, a
+line of JSON each with the time: what the engine told in engine.jsonl, what the clients said of it in clients.jsonl. The
 server hears the engine through `Relay`, each client hears the server through a `Proxy` of its own.
 """
 
@@ -22,10 +22,13 @@ from exchange_push.demo.engine import Engine
 from exchange_push.wire.packet import decode
 from tests.clients.guard import alone, guarded, raise_loopback
 from tests.clients.proxy import LOOPBACK, Proxy
+from tests.clients.tls import self_signed
 from tests.end_to_end.running import Running
 
 PROGRAMS = Path(__file__).parent / "programs"
-NAMES = ("ccxt_spot", "ccxt_futures", "python_binance", "binance_sdk", "unicorn")
+NAMES = ("ccxt_spot", "ccxt_futures", "python_binance", "binance_sdk", "unicorn", "cryptofeed_spot")
+WITH_TLS = ("cryptofeed_spot",)
+"""These take nothing else."""
 SYMBOL = "BTCUSDT"
 
 START_S = 60
@@ -103,14 +106,18 @@ class World:
         self._relay_port = reactor.listenUDP(0, self.relay, interface=LOOPBACK)
         self._engine = Engine(reactor, [(LOOPBACK, self._relay_port.getHost().port)], seed=1)
         self._engine.startService()
-        self.proxies = {name: Proxy(reactor, self.running.port("listen 1")) for name in NAMES}
+        self._certificate = folder / "certificate.pem"
+        tls = self_signed(LOOPBACK, self._certificate)
+        port = self.running.port("listen 1")
+        self.proxies = {name: Proxy(reactor, port, tls if name in WITH_TLS else None) for name in NAMES}
         self._clients: dict[str, Client] = {}
 
     def start_clients(self, python: str) -> None:
         for name, proxy in self.proxies.items():
             errors = (self._folder / f"{name}.err").open("wb")
             client = self._clients[name] = Client(partial(self._tell_client, name), errors)
-            command = [python, "-u", *guarded([str(PROGRAMS / f"{name}.py"), proxy.host])]
+            arguments = [*proxy.hosts, *([str(self._certificate)] if name in WITH_TLS else [])]
+            command = [python, "-u", *guarded([str(PROGRAMS / f"{name}.py"), *arguments])]
             self._reactor.spawnProcess(client, python, command, env=None, path=str(self._folder))
 
     def late(self) -> list[str]:
@@ -134,7 +141,7 @@ class World:
                 client.transport.signalProcess("KILL")  # type: ignore[union-attr]
         await gatherResults([client.over for client in self._clients.values()])
         for proxy in self.proxies.values():
-            await maybeDeferred(proxy.stop)
+            await proxy.stop()
         await self._engine.stopService()
         await maybeDeferred(self._relay_port.stopListening)
         await self.running.stop()

@@ -1,0 +1,228 @@
+"""Clients that know Binance and nothing of us, unmodified: each has the server's own book, and all else that it asks
+for, before and after a gap and a lost connection. They run all at once, for a minute, before the first of these tests.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exchange_push.demo.auth import TOKENS
+from tests.clients import guard
+from tests.clients.truth import Truth, levels
+from tests.clients.world import NAMES, STEADY_S, SYMBOL
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-clients/bin/python"
+PHASES = ("start", "gap", "feed gap", "kick", "disconnect", "end")
+
+PATIENCE_S = 200
+RECOVERED_S = 10
+"""From a fault to the next book of the client: unicorn takes its time."""
+FRESH_S = 2
+SPOT = ("ccxt_spot", "python_binance", "binance_sdk")
+TRADES = (*SPOT, "ccxt_futures")
+CANDLES = (*TRADES, "cryptofeed_spot")
+QUOTES = (*SPOT, "cryptofeed_spot")
+USERS = {"ccxt_spot": TOKENS["demo-alice"], "python_binance": TOKENS["demo-bob"], "binance_sdk": TOKENS["demo-alice"]}
+
+
+class Minute:
+    def __init__(self, folder: Path) -> None:
+        self.truth = Truth(SYMBOL, read(folder / "engine.jsonl"))
+        self.marks: dict[str, dict[str, Any]] = {}
+        self._said: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+        for line in read(folder / "clients.jsonl"):
+            if line["kind"] == "mark":
+                self.marks[line["what"]] = line
+            else:
+                self._said[line["client"]].append(line)
+        self.errors = {name: (folder / f"{name}.err").read_text(errors="replace")[-2000:] for name in NAMES}
+
+    def said(self, name: str, kind: str) -> list[dict[str, Any]]:
+        return [line for line in self._said[name] if line["kind"] == kind]
+
+    def unheard(self, at_s: float) -> bool:
+        """Whether a client may have missed what was told then: its connections were lost, or not there yet."""
+        lost = [self.marks[phase]["at"] for phase in ("kick", "disconnect")]
+        return any(lost_s - 1 < at_s < lost_s + RECOVERED_S for lost_s in lost)
+
+    def notes(self, name: str) -> str:
+        """For who has to find out why."""
+        notes = [f"{line['at']:.1f} {line}" for line in self._said[name] if line["kind"] in ("note", "ended")]
+        return "\n".join([*notes, self.errors[name]])
+
+
+def read(file: Path) -> Iterator[dict[str, Any]]:
+    with file.open() as lines:
+        for line in lines:
+            yield json.loads(line, parse_float=Decimal)
+
+
+@pytest.fixture(scope="module")
+def minute(tmp_path_factory: pytest.TempPathFactory) -> Minute:
+    assert PYTHON.exists(), "the clients are not installed: make .venv-clients/.installed"
+    folder = tmp_path_factory.mktemp("clients")
+    command = guard.inside([sys.executable, "-m", "tests.clients.world", str(PYTHON), str(folder)])
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return Minute(folder)
+
+
+def test_all_of_it_happened(minute: Minute) -> None:
+    assert tuple(minute.marks) == PHASES
+    assert minute.marks["start"]["late"] == []
+    assert minute.marks["gap"]["lost"] == list(NAMES)
+    assert len(minute.marks["feed gap"]["lost"]) == 1
+    assert all(minute.marks["kick"]["kicked"].values())
+    assert [answer["E"] for answer in minute.marks["disconnect"]["answers"]] == [None, None]
+    assert [name for name in NAMES if minute.said(name, "ended")[0]["at"] < minute.marks["end"]["at"]] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_book_is_that_of_the_server_at_this_update(minute: Minute, name: str) -> None:
+    books = minute.said(name, "book")
+    wrong = [
+        (book["at"], book["id"])
+        for book in books
+        if minute.truth.books.get(book["id"]) != (levels(book["bids"]), levels(book["asks"]))
+    ]
+
+    assert wrong == [], minute.notes(name)
+    assert len({book["id"] for book in books}) > 5 * STEADY_S * 5  # of 10 a second, half would do
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("phase", PHASES[:-1])
+def test_books_come_again_after_a_fault_and_are_new(minute: Minute, name: str, phase: str) -> None:
+    begin_s = minute.marks[phase]["at"]
+    end_s = minute.marks[PHASES[PHASES.index(phase) + 1]]["at"]
+    books = [book for book in minute.said(name, "book") if begin_s < book["at"] <= end_s]
+    told = minute.truth.told
+    new = [book for book in books if told.get(book["id"], 0) > begin_s]
+
+    assert new, minute.notes(name)
+    assert new[0]["at"] - begin_s < RECOVERED_S, minute.notes(name)
+    assert end_s - told[new[-1]["id"]] < FRESH_S, minute.notes(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_book_is_begun_anew_after_a_gap_and_a_kick_and_at_no_other_time(minute: Minute, name: str) -> None:
+    asked = {phase: minute.marks[phase]["snapshots"][name] for phase in PHASES}
+
+    assert asked["start"] == asked["gap"]
+    assert asked["gap"] < asked["feed gap"] < asked["kick"] < asked["disconnect"], minute.notes(name)
+    assert asked["disconnect"] == asked["end"]
+
+
+@pytest.mark.parametrize("name", TRADES)
+def test_every_trade_comes_once_and_as_it_was(minute: Minute, name: str) -> None:
+    said = minute.said(name, "trade")
+    ids = [trade["id"] for trade in said]
+    missing = [trade for trade in minute.truth.trades.values() if min(ids) < trade.id < max(ids)]
+    missing = [trade for trade in missing if trade.id not in set(ids)]
+
+    for trade in said:
+        told = minute.truth.trades[trade["id"]]
+        assert (Decimal(trade["price"]), Decimal(trade["qty"])) == (told.price, told.qty)
+        assert (trade["time"], trade["side"]) == (told.time, told.side)
+    assert len(ids) == len(set(ids))
+    assert [trade for trade in missing if not minute.unheard(trade.at)] == [], minute.notes(name)
+    assert minute.marks["end"]["at"] - minute.truth.trades[max(ids)].at < 10 * FRESH_S
+
+
+@pytest.mark.parametrize("name", CANDLES)
+def test_a_candle_is_all_trades_of_its_time(minute: Minute, name: str) -> None:
+    newest = {candle["start"]: candle for candle in minute.said(name, "candle")}
+    del newest[max(newest)]
+    known = {start: candle for start, candle in newest.items() if not minute.unheard(start / 1000)}
+
+    assert known, minute.notes(name)
+    for start, candle in known.items():
+        length_ms = {"1s": 1_000, "1m": 60_000}[candle["interval"]]
+        summary = minute.truth.candle(start, length_ms)
+        expected = [*summary[:5], summary.quote_volume, summary.taker_volume, summary.taker_quote_volume, summary.count]
+        numbers = [Decimal(number) for number in candle["numbers"] + candle.get("more", [])]
+        assert numbers == expected[: len(numbers)], (start, minute.notes(name))
+        assert candle.get("closed", True)
+        assert (
+            start + length_ms in newest
+            or start + length_ms == max(newest) + length_ms
+            or minute.unheard((start + length_ms) / 1000)
+        )
+
+
+@pytest.mark.parametrize("name", SPOT)
+def test_a_ticker_is_all_trades_up_to_its_last(minute: Minute, name: str) -> None:
+    tickers = minute.said(name, "ticker")
+
+    assert len(tickers) > 2 * STEADY_S
+    for ticker in tickers:
+        summary = minute.truth.until(ticker["last_id"])
+        found = [ticker[key] for key in ("open", "high", "low", "last", "volume", "quote_volume")]
+        assert [Decimal(number) for number in found] == list(summary[:6])
+        assert ticker.get("count", summary.count) == summary.count
+        assert ticker["at"] - minute.truth.trades[ticker["last_id"]].at < 10 * FRESH_S
+
+
+@pytest.mark.parametrize("name", QUOTES)
+def test_a_quote_is_the_top_of_the_book_at_its_update(minute: Minute, name: str) -> None:
+    quotes = minute.said(name, "quote")
+
+    assert len(quotes) > 2 * STEADY_S
+    for quote in quotes:
+        [bid], [ask] = minute.truth.top(quote["id"], 1)
+        assert (Decimal(quote["bid"]), Decimal(quote["bid_qty"])) == bid
+        assert (Decimal(quote["ask"]), Decimal(quote["ask_qty"])) == ask
+
+
+def test_ten_levels_are_the_top_of_the_book(minute: Minute) -> None:
+    tops = minute.said("python_binance", "top")
+
+    assert len(tops) > 2 * STEADY_S
+    for top in tops:
+        sides = [[(Decimal(price), Decimal(qty)) for price, qty in top[side]] for side in ("bids", "asks")]
+        assert tuple(sides) == minute.truth.top(top["id"], 10)
+
+
+@pytest.mark.parametrize("name", SPOT)
+def test_a_user_hears_of_the_own_orders_and_of_no_others(minute: Minute, name: str) -> None:
+    told = [
+        (at, (str(data["orderId"]), data["symbol"], data["side"], data["qty"], data["filled"], data["status"]))
+        for at, data in minute.truth.user_events[USERS[name], "order"]
+    ]
+    said = [
+        (
+            line["order"],
+            line["symbol"],
+            line["side"],
+            *(Decimal(line[key]) for key in ("qty", "filled")),
+            line["status"],
+        )
+        for line in minute.said(name, "order")
+    ]
+    expected = [(at, (*fields[:3], Decimal(fields[3]), Decimal(fields[4]), fields[5])) for at, fields in told]
+    heard = [at for at, event in expected if event in said]
+
+    assert len(said) > 5, minute.notes(name)
+    assert len(said) == len(set(said))
+    assert [event for event in said if event not in [event for _, event in expected]] == []
+    missing = [(at, event) for at, event in expected if heard[0] < at < heard[-1] and event not in said]
+    assert [event for at, event in missing if not minute.unheard(at)] == [], minute.notes(name)
+    assert heard[0] < minute.marks["kick"]["at"]
+    assert heard[-1] > minute.marks["disconnect"]["at"], minute.notes(name)
+
+
+@pytest.mark.parametrize("name", SPOT)
+def test_a_user_hears_of_the_own_balance(minute: Minute, name: str) -> None:
+    told = [Decimal(data["balance"]) for _, data in minute.truth.user_events[USERS[name], "balance"]]
+    said = [Decimal(line["free"]) for line in minute.said(name, "balance") if line["asset"] == "USDT"]
+
+    assert said, minute.notes(name)
+    assert [balance for balance in said if balance not in told] == []
+    assert said[-1] == told[-1]
