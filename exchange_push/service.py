@@ -205,7 +205,7 @@ class ExchangePush(MultiService):
     def _let_clients_in(self) -> None:
         clients = self.config.clients
         history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
-        pages = {b"/v1/symbols": lambda query: self._symbols(), **history.pages()}
+        pages = {b"/v1/symbols": lambda asked: self._symbols(), **history.pages()}
         site = public_site(self._reactor, pages, clients.origins)
         self.front = Front(
             self._reactor,

@@ -40,7 +40,7 @@ class House:
         )
         self.front = Front(
             reactor,
-            web=public_site(reactor, {b"/v1/symbols": lambda query: [{"symbol": "A"}]}, ("*",)),
+            web=public_site(reactor, {b"/v1/symbols": lambda asked: [{"symbol": "A"}]}, ("*",)),
             websocket=self.clients,
         )
         self.listening = reactor.listenTCP(0, self.front, interface="127.0.0.1")
