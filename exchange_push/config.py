@@ -132,6 +132,17 @@ class Channels(_Table, frozen=True):
     private: tuple[KindName, ...] = ()
 
 
+class Binance(_Table, frozen=True):
+    """What is offered to Binance's clients."""
+
+    weight_per_minute: Count = 6000
+    """Of requests over HTTP of an address; 0: no limit."""
+    refusals: Positive = 100
+    """In a minute; then the address is banned,"""
+    ban_s: Annotated[int, msgspec.Meta(ge=1, le=259_200)] = 120
+    """for so long at first."""
+
+
 class Demo(_Table, frozen=True):
     """`loss`, `repeat`, `reorder`, `delay_ms`: what the pretended network does to the feed."""
 
@@ -155,6 +166,7 @@ class Config(_Table, frozen=True):
     market: Market = Market()
     symbols: dict[SymbolName, Product] = {}
     channels: Channels = Channels()
+    binance: Binance = Binance()
     store: str = "exchange-push.sqlite"
     """File of the store, or `none`."""
     retention: dict[RetentionName, Duration] = {}

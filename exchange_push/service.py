@@ -29,10 +29,12 @@ from exchange_push.counters import (
     store_counters,
 )
 from exchange_push.edge.auth import AuthService
+from exchange_push.edge.binance import Rest, Venue
 from exchange_push.edge.front import Front, one_spelling
 from exchange_push.edge.history import History
-from exchange_push.edge.pages import public_site
+from exchange_push.edge.pages import Answer, AnyRequest, public_site
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, Door, client_ids
+from exchange_push.edge.weights import Weights
 from exchange_push.errors import CloseCode, ConfigError
 from exchange_push.intake.desk import Desk
 from exchange_push.intake.feed_port import Sources, parse_feed, parse_rerequest
@@ -204,22 +206,40 @@ class ExchangePush(MultiService):
         Listener("api", reactor, config.api.listen, front).setServiceParent(self)
 
     def _let_clients_in(self) -> None:
-        clients = self.config.clients
+        clients, binance = self.config.clients, self.config.binance
+        self.weights = Weights(binance.weight_per_minute, refusals=binance.refusals, ban_s=binance.ban_s)
         history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
-        pages = {b"/v1/symbols": lambda asked: self._symbols(), **history.pages()}
-        site = public_site(self._reactor, pages, clients.origins)
+        rest = Rest(self._venue(history), self.weights)
+        pages: dict[bytes, Answer | AnyRequest] = {
+            b"/v1/symbols": lambda asked: self._symbols(),
+            **history.pages(),
+            **rest.pages(),
+        }
+        proxies = frozenset(map(one_spelling, clients.proxies))
+        site = public_site(self._reactor, pages, clients.origins, proxies)
         self.front = Front(
             self._reactor,
             web=site,
             websocket=self.clients,
             max_per_address=clients.max_per_address,
-            proxies=frozenset(map(one_spelling, clients.proxies)),
+            proxies=proxies,
         )
         for index, endpoint in enumerate(self.config.listen):
             listener = Listener(f"listen {index + 1}", self._reactor, endpoint, self.front)
             listener.setServiceParent(self)
             if endpoint.startswith("tcp:") and "interface=127." not in endpoint:
                 log.warn("{endpoint} speaks ws:// without TLS: use ssl:, or a proxy in front", endpoint=endpoint)
+
+    def _venue(self, history: History) -> Venue:
+        return Venue(
+            self.board,
+            history,
+            channel=lambda name: self.registry.for_client(name, None),
+            symbols=self._tradable,
+            products=self.config.symbols,
+            now_ms=self.terms.now_ms,
+            weight_per_minute=self.config.binance.weight_per_minute,
+        )
 
     def _count(self) -> None:
         feed_counters(self.metrics, self.feed)
@@ -343,6 +363,10 @@ class ExchangePush(MultiService):
 
     def _symbols(self) -> list[dict[str, str]]:
         return [{"symbol": symbol} for symbol in sorted({*self.board.symbols(), *self.config.market.symbols})]
+
+    def _tradable(self) -> frozenset[str]:
+        """The symbols that clients may ask for."""
+        return self.registry.symbols or frozenset(self.board.symbols())
 
     # -- start and stop
 

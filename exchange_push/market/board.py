@@ -533,6 +533,11 @@ class Board:
         feeds = (feed for feed in self._feeds.values() if isinstance(feed, TradesFeed))
         return [trade for feed in feeds for trade in feed.newest(symbol)]
 
+    def last_price(self, symbol: str) -> str | None:
+        """Of the newest trade, as of the last tick; None: there was none."""
+        market = self._markets.by_symbol.get(symbol)
+        return None if market is None else market.last_price
+
     def chart(self, symbol: str, interval: str, candles: Candles) -> list[KlineData]:
         """What a store has, as clients see it."""
         with localcontext(EXACT):
