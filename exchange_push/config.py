@@ -118,6 +118,12 @@ class Binance(_Table, frozen=True):
     life_s: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
     ping_s: Seconds = 20.0
     pong_s: Seconds = 60.0
+    weight_per_minute: Count = 6000
+    """Of requests over HTTP of an address."""
+    refusals: Positive = 100
+    """In a minute; then the address is banned,"""
+    ban_s: Annotated[int, msgspec.Meta(ge=1, le=259_200)] = 120
+    """for so long at first."""
 
 
 class Market(_Table, frozen=True):
@@ -130,17 +136,6 @@ class Channels(_Table, frozen=True):
     """What names of internal pushes may carry in front."""
     public: tuple[KindName, ...] = ()
     private: tuple[KindName, ...] = ()
-
-
-class Binance(_Table, frozen=True):
-    """What is offered to Binance's clients."""
-
-    weight_per_minute: Count = 6000
-    """Of requests over HTTP of an address; 0: no limit."""
-    refusals: Positive = 100
-    """In a minute; then the address is banned,"""
-    ban_s: Annotated[int, msgspec.Meta(ge=1, le=259_200)] = 120
-    """for so long at first."""
 
 
 class Demo(_Table, frozen=True):
@@ -166,7 +161,6 @@ class Config(_Table, frozen=True):
     market: Market = Market()
     symbols: dict[SymbolName, Product] = {}
     channels: Channels = Channels()
-    binance: Binance = Binance()
     store: str = "exchange-push.sqlite"
     """File of the store, or `none`."""
     retention: dict[RetentionName, Duration] = {}

@@ -366,7 +366,7 @@ class ExchangePush(MultiService):
 
     def _tradable(self) -> frozenset[str]:
         """The symbols that clients may ask for."""
-        return self.registry.symbols or frozenset(self.board.symbols())
+        return frozenset(self.config.market.symbols) or frozenset(self.board.symbols())
 
     # -- start and stop
 
