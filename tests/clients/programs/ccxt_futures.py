@@ -32,9 +32,9 @@ async def candles():
         say("candle", symbol="BTCUSDT", interval="1m", start=start, numbers=numbers)
 
 
-async def mark():
+async def mark_price():
     found = (await exchange.watch_mark_price(SYMBOL))["info"]
-    say("mark", symbol="BTCUSDT", price=found["p"], index=found["i"], rate=found["r"], next=found["T"])
+    say("markprice", symbol="BTCUSDT", price=found["p"], index=found["i"], rate=found["r"], next=found["T"])
 
 
 async def for_ever(watch):
@@ -48,7 +48,7 @@ async def for_ever(watch):
 
 async def main():
     await exchange.load_markets()
-    await asyncio.gather(*map(for_ever, (book, trades, candles, mark)))
+    await asyncio.gather(*map(for_ever, (book, trades, candles, mark_price)))
 
 
 asyncio.run(main())

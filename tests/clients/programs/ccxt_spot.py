@@ -14,7 +14,7 @@ exchange = ccxt.pro.binance(
     {
         "apiKey": "demo-alice",
         "secret": "any",
-        "options": {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False},
+        "options": {"fetchMarkets": {"types": ["spot"]}, "fetchMargins": False, "fetchCurrencies": False},
     }
 )
 exchange.urls["api"]["public"] = f"http://{HOST}/api/v3"

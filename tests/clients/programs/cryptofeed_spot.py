@@ -33,7 +33,7 @@ async def candle(found, _received):
         numbers=[found.open, found.high, found.low, found.close, found.volume], closed=found.closed)  # fmt: skip
 
 
-handler = FeedHandler()
+handler = FeedHandler(config={"uvloop": False, "log": {"disabled": True}})
 handler.add_feed(
     Binance(
         symbols=["BTC-USDT"],
