@@ -104,6 +104,28 @@ class Clients(_Table, frozen=True):
     outbox_total_bytes: Positive = 512 << 20
 
 
+class Binance(_Table, frozen=True):
+    """Clients of Binance. Counts of 0: no limit."""
+
+    enabled: bool = True
+    reject_unknown: bool = True
+    """A stream of a symbol that is not known is an error, not silence."""
+    frames_per_s: Positive = 5
+    """Of a connection, pings and pongs too; one more and it is closed."""
+    max_streams: Positive = 1024
+    attempts: Count = 300
+    """To connect, of an address in 5 minutes."""
+    life_s: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
+    ping_s: Seconds = 20.0
+    pong_s: Seconds = 60.0
+    weight_per_minute: Count = 6000
+    """Of an address, over HTTP."""
+    refusals: Positive = 100
+    """Requests beyond it in a minute; then the address is banned,"""
+    ban_s: Annotated[int, msgspec.Meta(ge=1, le=259_200)] = 120
+    """for so long at first."""
+
+
 class Market(_Table, frozen=True):
     close_grace_ms: Count = 250
     symbols: tuple[SymbolName, ...] = ()
@@ -114,17 +136,6 @@ class Channels(_Table, frozen=True):
     """What names of internal pushes may carry in front."""
     public: tuple[KindName, ...] = ()
     private: tuple[KindName, ...] = ()
-
-
-class Binance(_Table, frozen=True):
-    """What is offered to Binance's clients."""
-
-    weight_per_minute: Count = 6000
-    """Of requests over HTTP of an address; 0: no limit."""
-    refusals: Positive = 100
-    """In a minute; then the address is banned,"""
-    ban_s: Annotated[int, msgspec.Meta(ge=1, le=259_200)] = 120
-    """for so long at first."""
 
 
 class Demo(_Table, frozen=True):
@@ -146,10 +157,10 @@ class Config(_Table, frozen=True):
     book: Book = Book()
     auth: Auth = Auth()
     clients: Clients = Clients()
+    binance: Binance = Binance()
     market: Market = Market()
     symbols: dict[SymbolName, Product] = {}
     channels: Channels = Channels()
-    binance: Binance = Binance()
     store: str = "exchange-push.sqlite"
     """File of the store, or `none`."""
     retention: dict[RetentionName, Duration] = {}
