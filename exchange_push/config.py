@@ -119,9 +119,9 @@ class Binance(_Table, frozen=True):
     ping_s: Seconds = 20.0
     pong_s: Seconds = 60.0
     weight_per_minute: Count = 6000
-    """Of requests over HTTP of an address."""
+    """Of an address, over HTTP."""
     refusals: Positive = 100
-    """In a minute; then the address is banned,"""
+    """Requests beyond it in a minute; then the address is banned,"""
     ban_s: Annotated[int, msgspec.Meta(ge=1, le=259_200)] = 120
     """for so long at first."""
 

@@ -4,7 +4,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -209,12 +209,12 @@ class ExchangePush(MultiService):
         clients, binance = self.config.clients, self.config.binance
         self.weights = Weights(binance.weight_per_minute, refusals=binance.refusals, ban_s=binance.ban_s)
         history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
-        rest = Rest(self._venue(history), self.weights)
         pages: dict[bytes, Answer | AnyRequest] = {
             b"/v1/symbols": lambda asked: self._symbols(),
             **history.pages(),
-            **rest.pages(),
         }
+        if binance.enabled:
+            pages |= Rest(self._venue(history), self.weights).pages()
         proxies = frozenset(map(one_spelling, clients.proxies))
         site = public_site(self._reactor, pages, clients.origins, proxies)
         self.front = Front(
@@ -364,9 +364,9 @@ class ExchangePush(MultiService):
     def _symbols(self) -> list[dict[str, str]]:
         return [{"symbol": symbol} for symbol in sorted({*self.board.symbols(), *self.config.market.symbols})]
 
-    def _tradable(self) -> frozenset[str]:
+    def _tradable(self) -> Collection[str]:
         """The symbols that clients may ask for."""
-        return frozenset(self.config.market.symbols) or frozenset(self.board.symbols())
+        return self.config.market.symbols or self.board.symbols()
 
     # -- start and stop
 

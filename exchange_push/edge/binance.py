@@ -4,7 +4,7 @@ Which parameters an endpoint has, and what it weighs, stands in SPOT and FUTURES
 wire/dialects/binance/. The WebSocket API asks the same questions by other names.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
@@ -16,8 +16,11 @@ from exchange_push.edge.pages import AnyRequest, Asked, Reply, as_json
 from exchange_push.edge.weights import Used, Weights
 from exchange_push.errors import StoreUnavailable
 from exchange_push.market.board import Board
+from exchange_push.market.executions import Execution
 from exchange_push.market.interval import INTERVALS
+from exchange_push.market.kline import KlineData
 from exchange_push.market.product import Product
+from exchange_push.market.rolling import WINDOWS, RollingTickerData, add_up
 from exchange_push.pubsub.channel import Channel
 from exchange_push.pubsub.publication import Publication
 from exchange_push.wire.dialects.binance import params as read
@@ -26,6 +29,7 @@ from exchange_push.wire.dialects.binance.errors import (
     BinanceError,
     Code,
     bad_value,
+    missing,
     not_known,
     unsupported,
 )
@@ -33,6 +37,7 @@ from exchange_push.wire.dialects.binance.info import futures_info, rate_limits, 
 from exchange_push.wire.dialects.binance.params import Params
 
 _MINUTE_MS: Final = 60_000
+_HOUR_MS: Final = 3_600_000
 
 
 class Endpoint(NamedTuple):
@@ -53,7 +58,7 @@ class Venue:
         history: History,
         *,
         channel: Callable[[str], Channel],
-        symbols: Callable[[], Iterable[str]],
+        symbols: Callable[[], Collection[str]],
         products: Mapping[str, Product],
         now_ms: Callable[[], int],
         weight_per_minute: int,
@@ -123,12 +128,12 @@ class Venue:
         return publication
 
     def depth(self, params: Params) -> object:
-        state: Any = self._state(self._one(params), "depth").data
-        return rest.depth(state, state.last, read.limit(params, 100, 5000))
+        state = self._state(self._one(params), "depth")
+        return rest.depth(state, read.limit(params, 100, 5000))
 
     def futures_depth(self, params: Params) -> object:
-        state: Any = self._state(self._one(params), "depth").data
-        return rest.futures_depth(state, state.last, read.limit(params, 500, 1000), self.now_ms())
+        state = self._state(self._one(params), "depth")
+        return rest.futures_depth(state, read.limit(params, 500, 1000), self.now_ms())
 
     def book_ticker(self, params: Params) -> object:
         def build(symbol: str) -> object:
@@ -166,6 +171,15 @@ class Venue:
 
     # -- trades
 
+    def trades(self, params: Params) -> object:
+        return [rest.trade(trade) for trade in self._executions(params)]
+
+    def futures_trades(self, params: Params) -> object:
+        return [rest.futures_trade(trade) for trade in self._executions(params)]
+
+    def _executions(self, params: Params) -> Sequence[Execution]:
+        return self._board.executions(self._one(params), read.limit(params, 500, 1000))
+
     async def agg_trades(self, params: Params) -> object:
         return [rest.agg_trade(trade) for trade in await self._merged(params)]
 
@@ -198,6 +212,40 @@ class Venue:
             return rest.futures_ticker(state)
 
         return self._each(params, build)
+
+    def average_price(self, params: Params) -> object:
+        state: Any = self._state(self._one(params), "avgprice").data
+        return rest.average_price(state)
+
+    async def rolling_ticker(self, params: Params) -> object:
+        name = read.text(params, "windowSize") or "1d"
+        length_s = read.window_s(name)
+        mini = read.choice(params, "type", ("FULL", "MINI"), "FULL") == "MINI"
+        symbols = self._asked_for(params)
+        if symbols is None:
+            raise missing("symbol")
+        if name in WINDOWS:
+            found: list[Any] = [self._state(symbol, f"ticker_{name}").data for symbol in symbols]
+        else:
+            found = [await self._window(symbol, name, length_s) for symbol in symbols]
+        shape = rest.mini_ticker if mini else rest.rolling_ticker
+        return shape(found[0]) if "symbol" in params else [shape(data) for data in found]
+
+    async def _window(self, symbol: str, name: str, length_s: int) -> RollingTickerData:
+        """Of a window that no stream has: added up from candles; it begins at a whole minute, as Binance's do."""
+        if not self._history.reaches_back:
+            raise bad_value("windowSize", f"one of {', '.join(WINDOWS)}: without a store there are no others")
+        end = self._board.market_time
+        start = (end - length_s * 1_000) // _MINUTE_MS * _MINUTE_MS
+        hour = -(-start // _HOUR_MS) * _HOUR_MS  # the hours between are taken whole
+        last_hour = max(hour, end // _HOUR_MS * _HOUR_MS)
+        parts = [("1m", start, min(hour, end)), ("1h", hour, last_hour), ("1m", last_hour, end)]
+        candles: list[KlineData] = []
+        for interval, since, until in parts:
+            if since < until:
+                candles += await self._history.candles(symbol, interval, Span(since, until, (until - since) // 1_000))
+        last = self._last_price(symbol)
+        return add_up(symbol, name, candles, last, start, end)
 
     def price(self, params: Params) -> object:
         return self._each(params, lambda symbol: rest.price(symbol, self._last_price(symbol)))
@@ -262,6 +310,12 @@ _FUTURES_KLINES: Final = _by_limit(500, 1500, (99, 1), (499, 2), (1000, 5), (150
 _SYMBOLS: Final = ("symbol", "symbols")
 _KLINES: Final = ("symbol", "interval", "startTime", "endTime", "limit")
 _AGG_TRADES: Final = ("symbol", "fromId", "startTime", "endTime", "limit")
+
+
+def _window_weight(params: Params) -> int:
+    return min(200, 4 * len(read.symbols(params, lambda symbol: True) or "1"))
+
+
 _TICKER: Final = Endpoint(Venue.ticker, _by_symbols(2, 80, (20, 2), (100, 40)), (*_SYMBOLS, "type"))
 
 # fmt: off
@@ -270,9 +324,12 @@ SPOT: Final = {
     "time":              Endpoint(Venue.time, _weighs(1)),
     "exchangeInfo":      Endpoint(Venue.exchange_info, _weighs(20), _SYMBOLS),
     "depth":             Endpoint(Venue.depth, _DEPTH, ("symbol", "limit")),
+    "trades":            Endpoint(Venue.trades, _weighs(25), ("symbol", "limit")),
     "aggTrades":         Endpoint(Venue.agg_trades, _weighs(4), _AGG_TRADES),
     "klines":            Endpoint(Venue.klines, _weighs(2), (*_KLINES, "timeZone")),
     "uiKlines":          Endpoint(Venue.klines, _weighs(2), (*_KLINES, "timeZone")),
+    "avgPrice":          Endpoint(Venue.average_price, _weighs(2), ("symbol",)),
+    "ticker":            Endpoint(Venue.rolling_ticker, _window_weight, (*_SYMBOLS, "windowSize", "type")),
     "ticker/24hr":       _TICKER,
     "ticker/price":      Endpoint(Venue.price, _by_symbols(2, 4), _SYMBOLS),
     "ticker/bookTicker": Endpoint(Venue.book_ticker, _by_symbols(2, 4), _SYMBOLS),
@@ -282,6 +339,7 @@ FUTURES: Final = {
     "time":              Endpoint(Venue.time, _weighs(1)),
     "exchangeInfo":      Endpoint(Venue.futures_info, _weighs(1)),
     "depth":             Endpoint(Venue.futures_depth, _FUTURES_DEPTH, ("symbol", "limit")),
+    "trades":            Endpoint(Venue.futures_trades, _weighs(5), ("symbol", "limit")),
     "aggTrades":         Endpoint(Venue.futures_agg_trades, _weighs(20), _AGG_TRADES),
     "klines":            Endpoint(Venue.futures_klines, _FUTURES_KLINES, _KLINES),
     "premiumIndex":      Endpoint(Venue.premium_index, _by_symbols(1, 10), ("symbol",)),

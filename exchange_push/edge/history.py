@@ -57,6 +57,11 @@ class History:
         self._stored = stored
         self._channel = channel
 
+    @property
+    def reaches_back(self) -> bool:
+        """Whether there is more than what is in memory."""
+        return self._stored is not None
+
     def pages(self) -> Mapping[bytes, Answer]:
         return {
             b"/v1/klines": lambda asked: Deferred.fromCoroutine(self._klines(asked.query)),

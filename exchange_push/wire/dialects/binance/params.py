@@ -24,6 +24,9 @@ Params: TypeAlias = Mapping[str, str]
 
 _NUMBER: Final = re.compile(r"[0-9]{1,20}")
 _ZONE: Final = re.compile(r"([+-]?)([0-9]{1,2})(?::([0-9]{2}))?")
+_WINDOW: Final = re.compile(r"([1-9][0-9]?)([mhd])")
+_LONGEST: Final = {"m": 59, "h": 23, "d": 7}
+_UNIT_S: Final = {"m": 60, "h": 3_600, "d": 86_400}
 _MAX: Final = 2**63 - 1
 _TIME_MAX: Final = 10**15  # ms; beyond it no calendar goes
 _ZONES_MINUTES: Final = range(-12 * 60, 14 * 60 + 1)
@@ -118,6 +121,14 @@ def choice(params: Params, name: str, among: Iterable[str], usual: str) -> str:
     if found not in among:
         raise bad_value(name, f"one of {', '.join(among)}")
     return found
+
+
+def window_s(name: str) -> int:
+    """The length of `windowSize`: 1m to 59m, 1h to 23h, 1d to 7d."""
+    match = _WINDOW.fullmatch(name)
+    if match is None or int(match[1]) > _LONGEST[match[2]]:
+        raise bad_value("windowSize", "1m to 59m, 1h to 23h, or 1d to 7d")
+    return int(match[1]) * _UNIT_S[match[2]]
 
 
 def zone_minutes(params: Params) -> int:

@@ -4,24 +4,52 @@ What is not known is `"0.00000000"` where Binance always has a number: the side 
 before the window where none left it.
 """
 
+from decimal import Decimal
+
+from exchange_push.market.avgprice import AveragePriceData
 from exchange_push.market.bookticker import BookTickerData
 from exchange_push.market.depth import DepthData
+from exchange_push.market.exact import EXACT, plain
+from exchange_push.market.executions import Execution
 from exchange_push.market.kline import KlineData
 from exchange_push.market.markprice import MarkPriceData
 from exchange_push.market.merged import MergedTrade
+from exchange_push.market.rolling import RollingTickerData
 from exchange_push.market.ticker import TickerData
+from exchange_push.pubsub.publication import Publication
 from exchange_push.wire.dialects.binance.amount import NOTHING, amount, amounts
 
 Answer = dict[str, object]
 
 
-def depth(data: DepthData, last: int, limit: int) -> Answer:
-    """`last`: the number of its last update, as streams have it."""
+def depth(state: Publication, limit: int) -> Answer:
+    """Of the state of `@depth`. Its last update has the number that it has in streams."""
+    data = state.data
+    assert isinstance(data, DepthData)
+    last = data.last + state.shift
     return {"lastUpdateId": last, "bids": amounts(data.bids[:limit]), "asks": amounts(data.asks[:limit])}
 
 
-def futures_depth(data: DepthData, last: int, limit: int, now_ms: int) -> Answer:
-    return {"E": now_ms, "T": data.time, **depth(data, last, limit)}
+def futures_depth(state: Publication, limit: int, now_ms: int) -> Answer:
+    data = state.data
+    assert isinstance(data, DepthData)
+    found = depth(state, limit)
+    return {"lastUpdateId": found.pop("lastUpdateId"), "E": now_ms, "T": data.time, **found}
+
+
+def futures_trade(trade: Execution) -> Answer:
+    return {
+        "id": trade.id,
+        "price": amount(trade.price),
+        "qty": amount(trade.qty),
+        "quoteQty": amount(plain(EXACT.multiply(Decimal(trade.price), Decimal(trade.qty)))),
+        "time": trade.time,
+        "isBuyerMaker": trade.side == "sell",
+    }
+
+
+def trade(execution: Execution) -> Answer:
+    return {**futures_trade(execution), "isBestMatch": True}
 
 
 def kline(data: KlineData) -> list[object]:
@@ -76,7 +104,11 @@ def book_ticker(symbol: str, data: BookTickerData) -> Answer:
     }
 
 
-def mini_ticker(data: TickerData) -> Answer:
+def average_price(data: AveragePriceData) -> Answer:
+    return {"mins": data.minutes, "price": amount(data.price), "closeTime": data.last_time}
+
+
+def mini_ticker(data: TickerData | RollingTickerData) -> Answer:
     return {
         "symbol": data.symbol,
         "openPrice": amount(data.open),
@@ -93,40 +125,39 @@ def mini_ticker(data: TickerData) -> Answer:
     }
 
 
-def futures_ticker(data: TickerData) -> Answer:
+def rolling_ticker(data: TickerData | RollingTickerData) -> Answer:
     mini = mini_ticker(data)
     return {
         "symbol": mini.pop("symbol"),
         "priceChange": amount(data.change),
         "priceChangePercent": data.change_percent,
         "weightedAvgPrice": amount(data.weighted_avg),
-        "lastPrice": mini.pop("lastPrice"),
-        "lastQty": amount(data.last_qty),
         **mini,
     }
 
 
+def futures_ticker(data: TickerData) -> Answer:
+    return {**rolling_ticker(data), "lastQty": amount(data.last_qty)}
+
+
 def ticker(data: TickerData) -> Answer:
-    full = futures_ticker(data)
     return {
-        **{name: full.pop(name) for name in ("symbol", "priceChange", "priceChangePercent", "weightedAvgPrice")},
+        **futures_ticker(data),
         "prevClosePrice": _or_nothing(data.prev_close),
-        **{name: full.pop(name) for name in ("lastPrice", "lastQty")},
         "bidPrice": _or_nothing(data.bid),
         "bidQty": _or_nothing(data.bid_qty),
         "askPrice": _or_nothing(data.ask),
         "askQty": _or_nothing(data.ask_qty),
-        **full,
     }
 
 
 def premium_index(data: MarkPriceData, interest: str) -> Answer:
-    """Of a dated future there is no funding: rate "" and time 0, as Binance has it."""
+    """What a product has not is "" and time 0, as in the stream."""
     return {
         "symbol": data.symbol,
         "markPrice": amount(data.mark_price),
         "indexPrice": amount(data.index_price),
-        "estimatedSettlePrice": _or_nothing(data.settle_price),
+        "estimatedSettlePrice": "" if data.settle_price is None else amount(data.settle_price),
         "lastFundingRate": "" if data.funding_rate is None else amount(data.funding_rate),
         "interestRate": interest,
         "nextFundingTime": data.next_funding_time or 0,
