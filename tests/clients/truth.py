@@ -79,7 +79,7 @@ class Truth:
         elif kind == "book":
             last, _time, bids, asks = fields
             self._set(at, last, levels(bids), levels(asks))
-        elif kind == "depth":
+        elif kind == "depth" and self.books:
             _first, last, _time, *changes = fields
             sides: list[Levels] = [dict(side) for side in self.books[max(self.books)]]
             for side, changed in zip(sides, changes, strict=True):

@@ -164,15 +164,15 @@ async def minute(world: World) -> None:
     world.mark("start", late=world.late())
     await world.wait(STEADY_S)
 
+    world.mark("gap")
     for proxy in world.proxies.values():
         proxy.lose(b'"e":"depthUpdate"', f'"s":"{SYMBOL}"'.encode())
     await world.wait(STEADY_S, lambda: all(proxy.lost for proxy in world.proxies.values()))
-    world.mark("gap", lost=[name for name, proxy in world.proxies.items() if proxy.lost])
     await world.wait(STEADY_S)
 
+    world.mark("feed gap")
     world.relay.lose()
     await world.wait(STEADY_S, lambda: bool(world.relay.lost))
-    world.mark("feed gap", lost=world.relay.lost)
     await world.wait(STEADY_S)
 
     world.mark("kick", kicked={name: proxy.kick() for name, proxy in world.proxies.items()})
@@ -181,7 +181,8 @@ async def minute(world: World) -> None:
     answers = [await world.running.push({}, path=f"/v1/users/{uid}/disconnect") for uid in TOKENS.values()]
     world.mark("disconnect", answers=answers)
     await world.wait(STEADY_S)
-    world.mark("end")
+    lost = {name: len(proxy.lost) for name, proxy in world.proxies.items()}
+    world.mark("end", lost=lost, lost_of_feed=len(world.relay.lost))
 
 
 async def main(reactor: Any, python: str, folder: str) -> None:

@@ -40,7 +40,7 @@ async def candles():
 
 
 async def ticker():
-    found = await exchange.watch_ticker(SYMBOL)
+    found = await exchange.watch_ticker(SYMBOL, {"name": "ticker"})
     say("ticker", symbol="BTCUSDT", last_id=int(found["info"]["L"]), open=found["open"], high=found["high"],
         low=found["low"], last=found["last"], volume=found["baseVolume"],
         quote_volume=found["quoteVolume"])  # fmt: skip
