@@ -2,77 +2,28 @@
 for, before and after a gap and a lost connection. They run all at once, for a minute, before the first of these tests.
 """
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from exchange_push.demo.auth import TOKENS
-from tests.clients import guard
-from tests.clients.truth import Truth, levels
-from tests.clients.world import NAMES, STEADY_S, SYMBOL
+from tests.clients.minute import RECOVERED_S, Minute
+from tests.clients.truth import levels
+from tests.clients.world import NAMES, STEADY_S
 
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venv-clients/bin/python"
 PHASES = ("start", "gap", "feed gap", "kick", "disconnect", "end")
 
-PATIENCE_S = 200
-RECOVERED_S = 10
-"""From a fault to the next book of the client: unicorn takes its time."""
 FRESH_S = 2
 SPOT = ("ccxt_spot", "python_binance", "binance_sdk")
 TRADES = (*SPOT, "ccxt_futures")
 CANDLES = (*TRADES, "cryptofeed_spot")
 QUOTES = (*SPOT, "cryptofeed_spot")
+AMISS_S = {"python_binance": 2}
+"""On a gap python-binance asks for a book, and then applies the event that showed the gap to it, though the book may be
+newer: what it has is amiss until the next events have brought it to where it began.
+"""
 USERS = {"ccxt_spot": TOKENS["demo-alice"], "python_binance": TOKENS["demo-bob"], "binance_sdk": TOKENS["demo-alice"]}
-
-
-class Minute:
-    def __init__(self, folder: Path) -> None:
-        self.truth = Truth(SYMBOL, read(folder / "engine.jsonl"))
-        self.marks: dict[str, dict[str, Any]] = {}
-        self._said: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
-        for line in read(folder / "clients.jsonl"):
-            if line["kind"] == "mark":
-                self.marks[line["what"]] = line
-            else:
-                self._said[line["client"]].append(line)
-        self.errors = {name: (folder / f"{name}.err").read_text(errors="replace")[-2000:] for name in NAMES}
-
-    def said(self, name: str, kind: str) -> list[dict[str, Any]]:
-        return [line for line in self._said[name] if line["kind"] == kind]
-
-    def unheard(self, at_s: float) -> bool:
-        """Whether a client may have missed what was told then: its connections were lost, or not there yet."""
-        lost = [self.marks[phase]["at"] for phase in ("kick", "disconnect")]
-        return any(lost_s - 2 < at_s < lost_s + RECOVERED_S for lost_s in lost)
-
-    def notes(self, name: str) -> str:
-        """For who has to find out why."""
-        notes = [f"{line}"[:300] for line in self._said[name] if line["kind"] in ("note", "ended")]
-        return "\n".join([*notes[-20:], self.errors[name]])
-
-
-def read(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open() as lines:
-        for line in lines:
-            yield json.loads(line, parse_float=Decimal)
-
-
-@pytest.fixture(scope="module")
-def minute(tmp_path_factory: pytest.TempPathFactory) -> Minute:
-    assert PYTHON.exists(), "the clients are not installed: make .venv-clients/.installed"
-    folder = tmp_path_factory.mktemp("clients")
-    command = guard.inside([sys.executable, "-m", "tests.clients.world", str(PYTHON), str(folder)])
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return Minute(folder)
 
 
 def test_all_of_it_happened(minute: Minute) -> None:
@@ -89,12 +40,16 @@ def test_all_of_it_happened(minute: Minute) -> None:
 def test_every_book_is_that_of_the_server_at_this_update(minute: Minute, name: str) -> None:
     books = minute.said(name, "book")
     wrong = [
-        (book["at"], book["id"])
+        book["at"]
         for book in books
         if minute.truth.books.get(book["id"]) != (levels(book["bids"]), levels(book["asks"]))
     ]
+    faults = [minute.marks[phase]["at"] for phase in ("gap", "feed gap", "kick")]
 
-    assert wrong == [], minute.notes(name)
+    assert [at for at in wrong if not any(0 < at - fault < AMISS_S.get(name, 0) for fault in faults)] == [], (
+        minute.notes(name)
+    )
+    assert len(wrong) < 10
     assert len({book["id"] for book in books}) > 5 * STEADY_S * 5  # of 10 a second, half would do
 
 
@@ -140,7 +95,8 @@ def test_every_trade_comes_once_and_as_it_was(minute: Minute, name: str) -> None
 @pytest.mark.parametrize("name", CANDLES)
 def test_a_candle_is_all_trades_of_its_time(minute: Minute, name: str) -> None:
     newest = {candle["start"]: candle for candle in minute.said(name, "candle")}
-    del newest[max(newest)]
+    if not newest[max(newest)].get("closed"):
+        del newest[max(newest)]
     known = {start: candle for start, candle in newest.items() if not minute.unheard(start / 1000)}
 
     assert known, minute.notes(name)
@@ -151,11 +107,9 @@ def test_a_candle_is_all_trades_of_its_time(minute: Minute, name: str) -> None:
         numbers = [Decimal(number) for number in candle["numbers"] + candle.get("more", [])]
         assert numbers == expected[: len(numbers)], (start, minute.notes(name))
         assert candle.get("closed", True)
-        assert (
-            start + length_ms in newest
-            or start + length_ms == max(newest) + length_ms
-            or minute.unheard((start + length_ms) / 1000)
-        )
+    starts = sorted(newest)
+    lengths = {after - before for before, after in pairwise(starts) if not minute.unheard(after / 1000)}
+    assert lengths <= {length_ms}
 
 
 @pytest.mark.parametrize("name", SPOT)
@@ -189,6 +143,18 @@ def test_ten_levels_are_the_top_of_the_book(minute: Minute) -> None:
     for top in tops:
         sides = [[(Decimal(price), Decimal(qty)) for price, qty in top[side]] for side in ("bids", "asks")]
         assert tuple(sides) == minute.truth.top(top["id"], 10)
+
+
+def test_a_mark_price_is_that_of_our_own_protocol(minute: Minute) -> None:
+    keys = ("markPrice", "indexPrice", "fundingRate", "nextFundingTime")
+    published = [tuple(Decimal(event[key]) for key in keys) for event in minute.mark_prices]
+    said = [
+        tuple(Decimal(line[key]) for key in ("price", "index", "rate", "next"))
+        for line in minute.said("ccxt_futures", "markprice")
+    ]
+
+    assert len(said) > 2 * STEADY_S
+    assert [prices for prices in said if prices not in published] == []
 
 
 @pytest.mark.parametrize("name", SPOT)

@@ -1,8 +1,8 @@
 """The server, a market, and the clients, for a minute in which things go wrong.
 
 `python -m tests.clients.world PYTHON FOLDER`, with the PYTHON of the clients. What happened is written to FOLDER, a
-line of JSON each with the time: what the engine told in engine.jsonl, what the clients said of it in clients.jsonl. The
-server hears the engine through `Relay`, each client hears the server through a `Proxy` of its own.
+line of JSON each with the time: what the engine told in engine.jsonl, what the clients said of it in clients.jsonl, and in
+native.jsonl what the server said of mark prices in its own protocol. The server hears the engine through `Relay`, each client hears the server through a `Proxy` of its own.
 """
 
 import json
@@ -24,6 +24,7 @@ from tests.clients.guard import alone, guarded, raise_loopback
 from tests.clients.proxy import LOOPBACK, Proxy
 from tests.clients.tls import self_signed
 from tests.end_to_end.running import Running
+from tests.wsclient import WsClient
 
 PROGRAMS = Path(__file__).parent / "programs"
 NAMES = ("ccxt_spot", "ccxt_futures", "python_binance", "binance_sdk", "unicorn", "cryptofeed_spot")
@@ -111,6 +112,7 @@ class World:
         port = self.running.port("listen 1")
         self.proxies = {name: Proxy(reactor, port, tls if name in WITH_TLS else None) for name in NAMES}
         self._clients: dict[str, Client] = {}
+        self._native: WsClient | None = None
 
     def start_clients(self, python: str) -> None:
         for name, proxy in self.proxies.items():
@@ -135,7 +137,13 @@ class World:
         snapshots = {name: proxy.snapshots for name, proxy in self.proxies.items()}
         self._write(self._clients_record, kind="mark", what=what, snapshots=snapshots, **fields)
 
+    async def listen(self) -> None:
+        """In the server's own protocol."""
+        self._native = await self.running.client(f"{SYMBOL}@markprice")
+
     async def stop(self) -> None:
+        if self._native is not None:
+            (self._folder / "native.jsonl").write_bytes(b"\n".join(payload for _, payload in self._native.frames))
         for client in self._clients.values():
             if not client.over.called:
                 client.transport.signalProcess("KILL")  # type: ignore[union-attr]
@@ -190,6 +198,7 @@ async def main(reactor: Any, python: str, folder: str) -> None:
         raise_loopback()
     world = World(reactor, Path(folder))
     try:
+        await world.listen()
         world.start_clients(python)
         await minute(world)
     finally:

@@ -1,0 +1,46 @@
+"""A minute of the clients, read from its record (world.py)."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tests.clients.truth import Truth
+from tests.clients.world import NAMES, SYMBOL
+
+RECOVERED_S = 10
+"""From a fault to the next book of the client: unicorn takes its time."""
+
+
+class Minute:
+    def __init__(self, folder: Path) -> None:
+        self.truth = Truth(SYMBOL, read(folder / "engine.jsonl"))
+        self.marks: dict[str, dict[str, Any]] = {}
+        self._said: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+        for line in read(folder / "clients.jsonl"):
+            if line["kind"] == "mark":
+                self.marks[line["what"]] = line
+            else:
+                self._said[line["client"]].append(line)
+        self.mark_prices = [line["data"] for line in read(folder / "native.jsonl") if "event" in line]
+        self.errors = {name: (folder / f"{name}.err").read_text(errors="replace")[-2000:] for name in NAMES}
+
+    def said(self, name: str, kind: str) -> list[dict[str, Any]]:
+        return [line for line in self._said[name] if line["kind"] == kind]
+
+    def unheard(self, at_s: float) -> bool:
+        """Whether a client may have missed what was told then: its connections were lost, or not there yet."""
+        lost = [self.marks[phase]["at"] for phase in ("kick", "disconnect")]
+        return any(lost_s - 2 < at_s < lost_s + RECOVERED_S for lost_s in lost)
+
+    def notes(self, name: str) -> str:
+        """For who has to find out why."""
+        notes = [f"{line}"[:300] for line in self._said[name] if line["kind"] in ("note", "ended")]
+        return "\n".join([*notes[-20:], self.errors[name]])
+
+
+def read(file: Path) -> Iterator[dict[str, Any]]:
+    with file.open() as lines:
+        for line in lines:
+            yield json.loads(line, parse_float=Decimal)
