@@ -85,5 +85,21 @@ FUTURES: Final = {
     "ticker/price":      Endpoint(Venue.futures_price, _by_symbols(1, 2), ("symbol",)),
     "ticker/bookTicker": Endpoint(Venue.futures_book_ticker, _by_symbols(2, 5), ("symbol",)),
 }
+# Clients ask for these when they start, whatever they are for: no contracts are margined in coins, and nothing can be
+# deposited or withdrawn.
+COIN_FUTURES: Final = {
+    "ping":              Endpoint(Venue.ping, _weighs(1)),
+    "time":              Endpoint(Venue.time, _weighs(1)),
+    "exchangeInfo":      Endpoint(Venue.coin_futures_info, _weighs(1)),
+}
+WALLET: Final = {
+    "capital/config/getall": Endpoint(Venue.coins, _weighs(10), ("timestamp", "recvWindow", "signature")),
+}
 # fmt: on
-FOLDERS: Final = {"/api/v3/": SPOT, "/fapi/v1/": FUTURES, "/fapi/v2/": {"ticker/price": FUTURES["ticker/price"]}}
+FOLDERS: Final = {
+    "/api/v3/": SPOT,
+    "/fapi/v1/": FUTURES,
+    "/fapi/v2/": {"ticker/price": FUTURES["ticker/price"]},
+    "/dapi/v1/": COIN_FUTURES,
+    "/sapi/v1/": WALLET,
+}

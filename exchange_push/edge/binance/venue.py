@@ -15,7 +15,7 @@ from exchange_push.pubsub.publication import Publication
 from exchange_push.wire.dialects.binance import params as read
 from exchange_push.wire.dialects.binance import rest
 from exchange_push.wire.dialects.binance.errors import BinanceError, Code, bad_value, missing, not_known
-from exchange_push.wire.dialects.binance.info import futures_info, rate_limits, spot_info
+from exchange_push.wire.dialects.binance.info import coins, futures_info, rate_limits, spot_info
 from exchange_push.wire.dialects.binance.params import Params
 
 _MINUTE_MS: Final = 60_000
@@ -94,6 +94,12 @@ class Venue:
 
     def futures_info(self, params: Params) -> object:
         return futures_info(self._infos(params), self._limits, self.now_ms())
+
+    def coin_futures_info(self, params: Params) -> object:
+        return futures_info({}, self._limits, self.now_ms())
+
+    def coins(self, params: Params) -> object:
+        return coins(self._infos({}))
 
     # -- book
 
