@@ -132,9 +132,9 @@ class ClientProtocol(LeanProtocol):
     # -- handshake
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
-        path, _, query = self.http_request_uri.partition("?")
+        _, _, query = self.http_request_uri.partition("?")
         for door in self.factory.doors:
-            opening = door.open(path, query, request.protocols)
+            opening = door.open(request.path, query, request.protocols)
             if opening is not None:
                 break
         else:

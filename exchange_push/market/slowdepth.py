@@ -18,14 +18,23 @@ class SlowDepthFeed:
         self._kind = kind
         self._markets = markets
         self._lags: dict[Market, Lag] = {}
-        self._awaited: dict[Market, None] = {}  # books that somebody waits for to be published
+        self._awaited: dict[Market, None] = {}  # books that were not published since they came, or came back
+        self._seen: dict[Market, int] = {}  # with their losses then: books that were
         self._states: dict[Market, Publication] = {}
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
         for market in tick.booked:
-            if not self._goes_on(market) and self._is_wanted(market):
+            if market.book is not None and self._seen.get(market) != market.book.losses:
                 self._awaited[market] = None
-        publications = [self._state(market) for market in list(self._awaited) if self._begins(market)]
+        publications: list[Publication] = []
+        for market in list(self._awaited):
+            book = market.book
+            if book is not None and book.published_id is not None:
+                del self._awaited[market]
+                self._seen[market] = book.losses
+                if self._is_wanted(market):
+                    self._begin(market)
+                    publications.append(self._state(market))
         if due:
             for market, lag in list(self._lags.items()):
                 if not self._is_wanted(market):
@@ -50,16 +59,6 @@ class SlowDepthFeed:
         """Whether there is a chain, and the book was not lost since it began."""
         lag = self._lags.get(market)
         return lag is not None and market.book is not None and lag.losses == market.book.losses
-
-    def _begins(self, market: Market) -> bool:
-        """Whether a chain that is waited for begins now."""
-        if market.book is None or market.book.published_id is None:
-            return False
-        del self._awaited[market]
-        if self._goes_on(market):
-            return False
-        self._begin(market)
-        return True
 
     def _begin(self, market: Market) -> None:
         assert market.book is not None

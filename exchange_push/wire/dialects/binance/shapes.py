@@ -116,6 +116,8 @@ class Shapes:
         ]
 
     def _kline(self, data: KlineData, publication: Publication) -> list[Payload]:
+        if data.rev:
+            return []  # a closed candle comes once here: who trades on its close must not do so twice
         candle = {
             "t": self.time(data.start),
             "T": self.time(data.end) - 1,
