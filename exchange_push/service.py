@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from exchange_push import catalog
-from exchange_push.beside import demo_beside
+from exchange_push.beside import demo_beside, demo_products
 from exchange_push.config import Config
 from exchange_push.counters import (
     client_counters,
@@ -81,6 +81,8 @@ class ExchangePush(MultiService):
 
     def __init__(self, config: Config, reactor: Any, now_ms: Callable[[], int], *, demo: bool = False) -> None:
         super().__init__()
+        if demo:
+            config = msgspec.structs.replace(config, symbols=demo_products(config))
         self.config = config
         self._reactor = reactor
         self._now_ms = now_ms
