@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from exchange_push import catalog
-from exchange_push.beside import demo_beside
+from exchange_push.beside import demo_beside, demo_products
 from exchange_push.config import Config
 from exchange_push.counters import (
     client_counters,
@@ -29,7 +30,8 @@ from exchange_push.counters import (
     store_counters,
 )
 from exchange_push.edge.auth import AuthService
-from exchange_push.edge.binance import Rest, Venue
+from exchange_push.edge.binance.asking import Asking
+from exchange_push.edge.binance.venue import Venue
 from exchange_push.edge.front import Front, one_spelling
 from exchange_push.edge.history import History
 from exchange_push.edge.pages import Answer, AnyRequest, public_site
@@ -79,6 +81,8 @@ class ExchangePush(MultiService):
 
     def __init__(self, config: Config, reactor: Any, now_ms: Callable[[], int], *, demo: bool = False) -> None:
         super().__init__()
+        if demo:
+            config = msgspec.structs.replace(config, symbols=demo_products(config))
         self.config = config
         self._reactor = reactor
         self._now_ms = now_ms
@@ -138,6 +142,11 @@ class ExchangePush(MultiService):
             requests_burst=config.clients.requests_burst,
             outbox_bytes=config.clients.outbox_bytes,
         )
+        self.history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
+        self.weights = Weights(
+            config.binance.weight_per_minute, refusals=config.binance.refusals, ban_s=config.binance.ban_s
+        )
+        self.asking = Asking(self._venue(), self.weights)
         self._next_client_id = client_ids(int(reactor.seconds() * 1000))
         options = client_options(config)
         self.clients = ClientFactory(reactor, self._doors(options), options, self.hub.round)
@@ -179,6 +188,17 @@ class ExchangePush(MultiService):
             assert self.asker is not None  # the demo always has one
             demo_beside(config, reactor, self.asker).setServiceParent(self)
 
+    def _venue(self) -> Venue:
+        return Venue(
+            self.board,
+            self.history,
+            channel=lambda name: self.registry.for_client(name, None),
+            symbols=self._tradable,
+            products=self.config.symbols,
+            now_ms=self.terms.now_ms,
+            weight_per_minute=self.config.binance.weight_per_minute,
+        )
+
     def _take_pushes(self) -> None:
         config, reactor = self.config, self._reactor
         self.metrics = Metrics()
@@ -206,15 +226,13 @@ class ExchangePush(MultiService):
         Listener("api", reactor, config.api.listen, front).setServiceParent(self)
 
     def _let_clients_in(self) -> None:
-        clients, binance = self.config.clients, self.config.binance
-        self.weights = Weights(binance.weight_per_minute, refusals=binance.refusals, ban_s=binance.ban_s)
-        history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
+        clients = self.config.clients
         pages: dict[bytes, Answer | AnyRequest] = {
             b"/v1/symbols": lambda asked: self._symbols(),
-            **history.pages(),
+            **self.history.pages(),
         }
-        if binance.enabled:
-            pages |= Rest(self._venue(history), self.weights).pages()
+        if self.config.binance.enabled:
+            pages |= self.asking.pages()
         proxies = frozenset(map(one_spelling, clients.proxies))
         site = public_site(self._reactor, pages, clients.origins, proxies)
         self.front = Front(
@@ -229,17 +247,6 @@ class ExchangePush(MultiService):
             listener.setServiceParent(self)
             if endpoint.startswith("tcp:") and "interface=127." not in endpoint:
                 log.warn("{endpoint} speaks ws:// without TLS: use ssl:, or a proxy in front", endpoint=endpoint)
-
-    def _venue(self, history: History) -> Venue:
-        return Venue(
-            self.board,
-            history,
-            channel=lambda name: self.registry.for_client(name, None),
-            symbols=self._tradable,
-            products=self.config.symbols,
-            now_ms=self.terms.now_ms,
-            weight_per_minute=self.config.binance.weight_per_minute,
-        )
 
     def _count(self) -> None:
         feed_counters(self.metrics, self.feed)
@@ -318,10 +325,16 @@ class ExchangePush(MultiService):
         doors = [Door(catalog.own_path(config.clients.path), self._conversing(self.terms), options)]
         if config.binance.enabled:
             terms = binance_terms(config, self.terms, self._is_listed)
-            doors.append(Door(catalog.PATHS["binance"], self._conversing(terms), binance_options(config, options)))
+            limits = binance_options(config, options)
+            doors.append(Door(catalog.PATHS["binance"], self._conversing(terms), limits))
+            # What is asked there is weighed, so that frames are not counted as those of streams are.
+            limits = replace(limits, frames_per_s=options.frames_per_s, frames_burst=options.frames_burst)
+            doors.append(Door(catalog.PATHS["binance_api"], self._conversing(self.terms, asks=True), limits))
         return doors
 
-    def _conversing(self, terms: Terms) -> Callable[[ClientProtocol], Session]:
+    def _conversing(self, terms: Terms, *, asks: bool = False) -> Callable[[ClientProtocol], Session]:
+        """`asks`: who comes in there may ask questions, which are weighed by address."""
+
         def converse(protocol: ClientProtocol) -> Session:
             dialect = protocol.opening.dialect
             assert protocol.peer is not None  # known since the handshake
@@ -330,7 +343,7 @@ class ExchangePush(MultiService):
                 protocol.peer,
                 deflated(dialect) if protocol.deflates else dialect,
                 protocol,
-                terms,
+                replace(terms, ask=partial(self.asking.ask, protocol.host)) if asks else terms,
             )
 
         return converse

@@ -140,8 +140,8 @@ class ClientProtocol(LeanProtocol):
         else:
             raise ConnectionDeny(ConnectionDeny.NOT_FOUND, "Not Found")
         self.door, self.opening = door, opening
-        self._host, self.peer = self._whom_behind_proxy(request.headers)
-        self._address_key = None if self._host is None else address_key(self._host)
+        self.host, self.peer = self._whom_behind_proxy(request.headers)
+        self._address_key = None if self.host is None else address_key(self.host)
         if not self.factory.may_try(door, self._address_key):
             raise ConnectionDeny(_TOO_MANY_REQUESTS, "Too Many Requests")
         if door.options is not self.factory.options:

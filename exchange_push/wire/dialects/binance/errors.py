@@ -5,13 +5,14 @@ Clients go by the code, some by the words too: they are Binance's where Binance 
 
 from enum import IntEnum
 
-from exchange_push.errors import ExchangePushError, quoted
+from exchange_push.errors import ClientCode, ClientError, quoted
 
 
 class Code(IntEnum):
     """Binance's numbers, as far as they are used here."""
 
     UNKNOWN = -1000
+    UNAUTHORIZED = -1002
     TOO_MANY_REQUESTS = -1003
     BUSY = -1008
     UNSUPPORTED = -1020
@@ -26,23 +27,42 @@ class Code(IntEnum):
     SYMBOL = -1121
     COMBINATION = -1128
     VALUE = -1130
+    WINDOW = -1131
     DUPLICATE_SYMBOLS = -1151
-    NO_API_KEY = -2014
+    BAD_KEY = -2014
     REFUSED_KEY = -2015
+    NO_SUBSCRIPTION = -2036
 
 
-class BinanceError(ExchangePushError):
-    """A request that is answered with this code, over HTTP with this status."""
+class BinanceError(ClientError):
+    """A request that is answered with this number, and with this status of HTTP."""
 
-    def __init__(self, code: Code, msg: str, status: int = 400) -> None:
-        super().__init__(msg)
-        self.code = code
-        self.msg = msg
+    def __init__(self, number: Code, msg: str, status: int = 400) -> None:
+        super().__init__(ClientCode.MALFORMED, msg)
+        self.number = number
         self.status = status
+        self.limits: list[dict[str, object]] = []
+        """What a reply over a WebSocket says of the weight used."""
 
     @property
     def body(self) -> dict[str, object]:
-        return {"code": self.code.value, "msg": self.msg}
+        return {"code": self.number.value, "msg": self.msg}
+
+
+def translated(error: ClientError) -> BinanceError:
+    """An error of ours by the number that Binance has for it."""
+    if isinstance(error, BinanceError):
+        return error
+    number, msg, status = _OURS.get(error.code, (Code.UNKNOWN, error.msg, 400))
+    return BinanceError(number, msg, status)
+
+
+_OURS: dict[ClientCode, tuple[Code, str, int]] = {
+    ClientCode.NOT_AUTH: (Code.UNAUTHORIZED, "You are not authorized to execute this request.", 401),
+    ClientCode.TOO_MANY_REQUESTS: (Code.TOO_MANY_REQUESTS, "Too many requests; please slow down.", 429),
+    ClientCode.LOGIN_REFUSED: (Code.REFUSED_KEY, "Invalid API-key, IP, or permissions for action.", 401),
+    ClientCode.LOGIN_UNAVAILABLE: (Code.BUSY, "API-keys cannot be looked up at present. Try again later.", 503),
+}
 
 
 def missing(name: str) -> BinanceError:

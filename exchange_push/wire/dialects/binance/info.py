@@ -54,6 +54,24 @@ def futures_info(symbols: Mapping[str, Product], limits: list[Info], now_ms: int
     }
 
 
+def coins(symbols: Mapping[str, Product]) -> list[Info]:
+    """What is traded. Nothing can be deposited or withdrawn here, and what of it somebody has is not told."""
+    assets = {asset for symbol, product in symbols.items() for asset in product.assets(symbol)}
+    return [
+        {
+            "coin": asset,
+            "name": asset,
+            "trading": True,
+            "depositAllEnable": False,
+            "withdrawAllEnable": False,
+            "isLegalMoney": False,
+            "networkList": [],
+        }
+        for asset in sorted(assets)
+        if asset
+    ]
+
+
 def _spot(symbol: str, product: Product) -> Info:
     base, quote = product.assets(symbol)
     return {
