@@ -1,8 +1,9 @@
 """The server, a market, and the clients, for a minute in which things go wrong.
 
 `python -m tests.clients.world PYTHON FOLDER`, with the PYTHON of the clients. What happened is written to FOLDER, a
-line of JSON each with the time: what the engine told in engine.jsonl, what the clients said of it in clients.jsonl, and in
-native.jsonl what the server said of mark prices in its own protocol. The server hears the engine through `Relay`, each client hears the server through a `Proxy` of its own.
+line of JSON each, with the time: what the engine told in engine.jsonl, what the clients said of it in clients.jsonl;
+and what the server said of mark prices in its own protocol in native.jsonl. The server hears the engine through
+`Relay`, each client hears the server through a `Proxy` of its own.
 """
 
 import json

@@ -72,17 +72,17 @@ def user(message):
 
 
 async def user_data(sockets):
-    """The library does not subscribe again after it connected again: its socket has to be entered anew."""
+    """The library connects again, but does not subscribe: its socket has to be entered anew, not before it did so."""
     while True:
         try:
-            async with sockets.user_socket() as stream:
-                say("note", of="user", error="subscribed")
-                while (message := await stream.recv()).get("e") != "error":
-                    user(message)
+            stream = await sockets.user_socket().__aenter__()
+            say("note", of="user", error="subscribed")
+            while (message := await stream.recv()).get("e") != "error":
+                user(message)
             say("note", of="user", error=message)
         except (BinanceAPIException, BinanceWebsocketUnableToConnect) as error:
             say("note", of="user", error=repr(error))
-            await asyncio.sleep(0.5)
+        await asyncio.sleep(3)
 
 
 async def main():

@@ -15,6 +15,8 @@ BinanceRestApiManager.API_URL = f"http://{HOST}/api"
 manager = BinanceLocalDepthCacheManager(
     exchange="binance.com",
     depth_cache_update_interval=100,
+    init_interval=1,
+    init_time_window=1,
     ubra_manager=BinanceRestApiManager(tld="com", warn_on_update=False),
     warn_on_update=False,
 )

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from exchange_push.market.exact import EXACT, plain
+from exchange_push.market.product import Product
 from exchange_push.pubsub.publication import Publication
 from exchange_push.wire.dialects.binance.amount import NOTHING, amount
 
@@ -150,6 +151,11 @@ def _order(payload: Payload, now_ms: int) -> list[Payload]:
     if not (symbol and order and status):
         return []
     status = _STATUSES.get(status.upper(), status.upper())
+    execution = _EXECUTIONS.get(status, status)
+    fee_asset = _text(payload, "fee asset")
+    if not fee_asset and execution == "TRADE":
+        # ccxt adds an order's fees up by their asset, and ends a connection that gives a fill without one.
+        fee_asset = Product().assets(symbol)[1]
     price, quantity, filled = (_number(payload, what) for what in ("price", "quantity", "filled"))
     last_quantity, last_price = _number(payload, "last quantity"), _number(payload, "last price")
     last_value = None
@@ -170,7 +176,7 @@ def _order(payload: Payload, now_ms: int) -> list[Payload]:
             "F": NOTHING,
             "g": -1,
             "C": "",
-            "x": _EXECUTIONS.get(status, status),
+            "x": execution,
             "X": status,
             "r": _text(payload, "reason", "NONE"),
             "i": _integer(payload, "order", -1) if order.isdecimal() else order,
@@ -178,7 +184,7 @@ def _order(payload: Payload, now_ms: int) -> list[Payload]:
             "z": _amount(filled),
             "L": _amount(last_price),
             "n": _amount(_number(payload, "fee")),
-            "N": _text(payload, "fee asset") or None,
+            "N": fee_asset or None,
             "T": _integer(payload, "time", now_ms),
             "t": _integer(payload, "trade", -1),
             "w": status in _WAITING,
