@@ -9,8 +9,8 @@ from typing import Any
 from tests.clients.truth import Truth
 from tests.clients.world import NAMES, SYMBOL
 
-RECOVERED_S = 10
-"""From a fault to the next book of the client: unicorn takes its time."""
+_LATE_S = 1
+"""So late may come what is put on record: from the server to the client, and what it says of it."""
 
 
 class Minute:
@@ -29,10 +29,14 @@ class Minute:
     def said(self, name: str, kind: str) -> list[dict[str, Any]]:
         return [line for line in self._said[name] if line["kind"] == kind]
 
-    def unheard(self, at_s: float) -> bool:
-        """Whether a client may have missed what was told then: its connections were lost, or not there yet."""
-        lost = [self.marks[phase]["at"] for phase in ("kick", "disconnect")]
-        return any(lost_s - 2 < at_s < lost_s + RECOVERED_S for lost_s in lost)
+    def unheard(self, name: str, kind: str, at_s: float) -> bool:
+        """Whether the client may have missed what was told then: its connection was lost, and it heard nothing yet."""
+        for phase in ("kick", "disconnect"):
+            lost_s = self.marks[phase]["at"]
+            again = [line["at"] for line in self.said(name, kind) if line["at"] > lost_s + _LATE_S]
+            if lost_s - _LATE_S < at_s < min(again, default=lost_s):
+                return True
+        return False
 
     def notes(self, name: str) -> str:
         """For who has to find out why."""

@@ -28,8 +28,8 @@ async def trades():
 
 
 async def candles():
-    for start, *numbers in await exchange.watch_ohlcv(SYMBOL, "1m"):
-        say("candle", symbol="BTCUSDT", interval="1m", start=start, numbers=numbers)
+    for start, *numbers in await exchange.watch_ohlcv(SYMBOL, "1s"):
+        say("candle", symbol="BTCUSDT", interval="1s", start=start, numbers=numbers)
 
 
 async def mark_price():
