@@ -101,6 +101,9 @@ class Venue:
     def coins(self, params: Params) -> object:
         return coins(self._infos({}))
 
+    def margin_pairs(self, params: Params) -> object:
+        return []
+
     # -- book
 
     def _state(self, symbol: str, kind: str) -> Publication:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from exchange_push.market.exact import EXACT, plain
+from exchange_push.market.product import Product
 from exchange_push.pubsub.publication import Publication
 from exchange_push.wire.dialects.binance.amount import NOTHING, amount
 
@@ -177,8 +178,7 @@ def _order(payload: Payload, now_ms: int) -> list[Payload]:
             "l": _amount(last_quantity),
             "z": _amount(filled),
             "L": _amount(last_price),
-            "n": _amount(_number(payload, "fee")),
-            "N": _text(payload, "fee asset") or None,
+            **_fee(payload, symbol, traded=status in _EXECUTIONS),
             "T": _integer(payload, "time", now_ms),
             "t": _integer(payload, "trade", -1),
             "w": status in _WAITING,
@@ -188,6 +188,14 @@ def _order(payload: Payload, now_ms: int) -> list[Payload]:
             **_if_known(payload, filled),
         }
     ]
+
+
+def _fee(payload: Payload, symbol: str, *, traded: bool) -> Mapping[str, object]:
+    """Of a trade some asset is always named, or clients stumble: without a fee in the push, it is 0 of the quote."""
+    asset = _text(payload, "fee asset") or None
+    if asset is None and traded:
+        asset = Product().assets(symbol)[1] or None
+    return {"n": _amount(_number(payload, "fee")), "N": asset}
 
 
 def _if_known(payload: Payload, filled: Decimal | None) -> Mapping[str, object]:
