@@ -46,7 +46,9 @@ _DEPTH: Final = _by_limit(100, 5000, (100, 5), (500, 25), (1000, 50), (5000, 250
 _FUTURES_DEPTH: Final = _by_limit(500, 1000, (50, 2), (100, 5), (500, 10), (1000, 20))
 _FUTURES_KLINES: Final = _by_limit(500, 1500, (99, 1), (499, 2), (1000, 5), (1500, 10))
 _SYMBOLS: Final = ("symbol", "symbols")
+_INFO: Final = (*_SYMBOLS, "permissions", "showPermissionSets", "symbolStatus")
 _KLINES: Final = ("symbol", "interval", "startTime", "endTime", "limit")
+_SIGNED: Final = ("timestamp", "recvWindow", "signature")
 _AGG_TRADES: Final = ("symbol", "fromId", "startTime", "endTime", "limit")
 
 
@@ -60,7 +62,7 @@ _TICKER: Final = Endpoint(Venue.ticker, _by_symbols(2, 80, (20, 2), (100, 40)), 
 SPOT: Final = {
     "ping":              Endpoint(Venue.ping, _weighs(1)),
     "time":              Endpoint(Venue.time, _weighs(1)),
-    "exchangeInfo":      Endpoint(Venue.exchange_info, _weighs(20), _SYMBOLS),
+    "exchangeInfo":      Endpoint(Venue.exchange_info, _weighs(20), _INFO),
     "depth":             Endpoint(Venue.depth, _DEPTH, ("symbol", "limit")),
     "trades":            Endpoint(Venue.trades, _weighs(25), ("symbol", "limit")),
     "aggTrades":         Endpoint(Venue.agg_trades, _weighs(4), _AGG_TRADES),
@@ -85,15 +87,17 @@ FUTURES: Final = {
     "ticker/price":      Endpoint(Venue.futures_price, _by_symbols(1, 2), ("symbol",)),
     "ticker/bookTicker": Endpoint(Venue.futures_book_ticker, _by_symbols(2, 5), ("symbol",)),
 }
-# Clients ask for these when they start, whatever they are for: no contracts are margined in coins, and nothing can be
-# deposited or withdrawn.
+# Clients ask for these when they start, whatever they are for: no contracts are margined in coins, nothing is traded on
+# margin, and nothing can be deposited or withdrawn.
 COIN_FUTURES: Final = {
     "ping":              Endpoint(Venue.ping, _weighs(1)),
     "time":              Endpoint(Venue.time, _weighs(1)),
     "exchangeInfo":      Endpoint(Venue.coin_futures_info, _weighs(1)),
 }
 WALLET: Final = {
-    "capital/config/getall": Endpoint(Venue.coins, _weighs(10), ("timestamp", "recvWindow", "signature")),
+    "capital/config/getall":    Endpoint(Venue.coins, _weighs(10), _SIGNED),
+    "margin/allPairs":          Endpoint(Venue.margin_pairs, _weighs(1), ("symbol", *_SIGNED)),
+    "margin/isolated/allPairs": Endpoint(Venue.margin_pairs, _weighs(1), ("symbol", *_SIGNED)),
 }
 # fmt: on
 FOLDERS: Final = {

@@ -15,7 +15,15 @@ from exchange_push.pubsub.publication import Publication
 from exchange_push.wire.dialects.binance import params as read
 from exchange_push.wire.dialects.binance import rest
 from exchange_push.wire.dialects.binance.errors import BinanceError, Code, bad_value, missing, not_known
-from exchange_push.wire.dialects.binance.info import coins, futures_info, rate_limits, spot_info
+from exchange_push.wire.dialects.binance.info import (
+    PERMISSION,
+    STATUSES,
+    coins,
+    futures_info,
+    rate_limits,
+    spot_info,
+    status_of,
+)
 from exchange_push.wire.dialects.binance.params import Params
 
 _MINUTE_MS: Final = 60_000
@@ -90,7 +98,16 @@ class Venue:
         }
 
     def exchange_info(self, params: Params) -> object:
-        return spot_info(self._infos(params), self._limits, self.now_ms())
+        kinds = read.texts(params, "permissions")
+        if kinds is not None and ("symbol" in params or "symbols" in params):
+            raise read.combination("permissions", "symbol, symbols")
+        status = read.choice(params, "symbolStatus", STATUSES, "")
+        infos = {
+            symbol: product
+            for symbol, product in self._infos(params).items()
+            if (kinds is None or PERMISSION in kinds) and status in ("", status_of(product))
+        }
+        return spot_info(infos, self._limits, self.now_ms(), permissions=read.flag(params, "showPermissionSets"))
 
     def futures_info(self, params: Params) -> object:
         return futures_info(self._infos(params), self._limits, self.now_ms())
@@ -100,6 +117,9 @@ class Venue:
 
     def coins(self, params: Params) -> object:
         return coins(self._infos({}))
+
+    def margin_pairs(self, params: Params) -> object:
+        return []
 
     # -- book
 

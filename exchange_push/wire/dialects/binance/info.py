@@ -12,6 +12,9 @@ from exchange_push.market.exact import plain
 from exchange_push.market.product import Product
 from exchange_push.wire.dialects.binance.amount import amount
 
+STATUSES: Final = ("TRADING", "HALT", "BREAK")
+PERMISSION: Final = "SPOT"
+
 _PRECISION: Final = 8
 _HIGHEST: Final = Decimal("99999999999999999999")  # what the engine's feed can carry
 _NEVER_MS: Final = 4_133_404_800_000  # the delivery of what has none, as Binance writes it: 2100-12-25
@@ -26,17 +29,17 @@ def rate_limits(weight_per_minute: int) -> list[Info]:
     return [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": weight_per_minute}]
 
 
-def status(product: Product) -> str:
+def status_of(product: Product) -> str:
     return "HALT" if product.halted else "TRADING"
 
 
-def spot_info(symbols: Mapping[str, Product], limits: list[Info], now_ms: int) -> Info:
+def spot_info(symbols: Mapping[str, Product], limits: list[Info], now_ms: int, *, permissions: bool = True) -> Info:
     return {
         "timezone": "UTC",
         "serverTime": now_ms,
         "rateLimits": limits,
         "exchangeFilters": [],
-        "symbols": [_spot(symbol, product) for symbol, product in symbols.items()],
+        "symbols": [_spot(symbol, product, permissions) for symbol, product in symbols.items()],
     }
 
 
@@ -72,11 +75,11 @@ def coins(symbols: Mapping[str, Product]) -> list[Info]:
     ]
 
 
-def _spot(symbol: str, product: Product) -> Info:
+def _spot(symbol: str, product: Product, permissions: bool) -> Info:
     base, quote = product.assets(symbol)
     return {
         "symbol": symbol,
-        "status": status(product),
+        "status": status_of(product),
         "baseAsset": base,
         "baseAssetPrecision": _PRECISION,
         "quoteAsset": quote,
@@ -105,7 +108,7 @@ def _spot(symbol: str, product: Product) -> Info:
             },
         ],
         "permissions": [],
-        "permissionSets": [["SPOT"]],
+        **({"permissionSets": [[PERMISSION]]} if permissions else {}),
         "defaultSelfTradePreventionMode": "NONE",
         "allowedSelfTradePreventionModes": ["NONE"],
     }
@@ -120,7 +123,7 @@ def _contract(symbol: str, product: Product) -> Info:
         "contractType": "PERPETUAL" if product.perpetual else "CURRENT_QUARTER",
         "deliveryDate": _NEVER_MS if delivery is None else delivery,
         "onboardDate": 0,
-        "status": status(product),
+        "status": status_of(product),
         "baseAsset": base,
         "quoteAsset": quote,
         "marginAsset": quote,

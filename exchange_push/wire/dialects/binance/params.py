@@ -123,6 +123,22 @@ def choice(params: Params, name: str, among: Iterable[str], usual: str) -> str:
     return found
 
 
+def flag(params: Params, name: str) -> bool:
+    """True where it was not sent."""
+    return choice(params, name, ("true", "false"), "true") == "true"
+
+
+def texts(params: Params, name: str) -> list[str] | None:
+    """One text, or a JSON array of them."""
+    found = text(params, name)
+    if found is None or not found.startswith("["):
+        return None if found is None else [found]
+    try:
+        return msgspec.json.decode(found, type=list[str])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise bad_value(name, "a text or an array of texts") from None
+
+
 def window_s(name: str) -> int:
     """The length of `windowSize`: 1m to 59m, 1h to 23h, 1d to 7d."""
     match = _WINDOW.fullmatch(name)

@@ -151,11 +151,6 @@ def _order(payload: Payload, now_ms: int) -> list[Payload]:
     if not (symbol and order and status):
         return []
     status = _STATUSES.get(status.upper(), status.upper())
-    execution = _EXECUTIONS.get(status, status)
-    fee_asset = _text(payload, "fee asset")
-    if not fee_asset and execution == "TRADE":
-        # ccxt adds an order's fees up by their asset, and ends a connection that gives a fill without one.
-        fee_asset = Product().assets(symbol)[1]
     price, quantity, filled = (_number(payload, what) for what in ("price", "quantity", "filled"))
     last_quantity, last_price = _number(payload, "last quantity"), _number(payload, "last price")
     last_value = None
@@ -176,15 +171,14 @@ def _order(payload: Payload, now_ms: int) -> list[Payload]:
             "F": NOTHING,
             "g": -1,
             "C": "",
-            "x": execution,
+            "x": _EXECUTIONS.get(status, status),
             "X": status,
             "r": _text(payload, "reason", "NONE"),
             "i": _integer(payload, "order", -1) if order.isdecimal() else order,
             "l": _amount(last_quantity),
             "z": _amount(filled),
             "L": _amount(last_price),
-            "n": _amount(_number(payload, "fee")),
-            "N": fee_asset or None,
+            **_fee(payload, symbol, traded=status in _EXECUTIONS),
             "T": _integer(payload, "time", now_ms),
             "t": _integer(payload, "trade", -1),
             "w": status in _WAITING,
@@ -194,6 +188,14 @@ def _order(payload: Payload, now_ms: int) -> list[Payload]:
             **_if_known(payload, filled),
         }
     ]
+
+
+def _fee(payload: Payload, symbol: str, *, traded: bool) -> Mapping[str, object]:
+    """Of a trade some asset is always named, or clients stumble: without a fee in the push, it is 0 of the quote."""
+    asset = _text(payload, "fee asset") or None
+    if asset is None and traded:
+        asset = Product().assets(symbol)[1] or None
+    return {"n": _amount(_number(payload, "fee")), "N": asset}
 
 
 def _if_known(payload: Payload, filled: Decimal | None) -> Mapping[str, object]:
