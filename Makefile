@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Clients of others, for the tests only. They have a place of their own: what they want of a library is not what we want.
+# Clients of others, for the tests only, where what they want of a library is not what we get.
 CLIENTS := .venv-clients
 
 .PHONY: demo test check wheel conformance bench clean
@@ -14,7 +14,8 @@ test: $(VENV)/.tested $(CLIENTS)/.installed
 	$(BIN)/python -m pytest -q
 
 # What CI runs: lint, types, a wheel that works, then the tests (import rules among them).
-check: $(VENV)/.checked
+check:
+	$(MAKE) -j2 $(VENV)/.checked $(CLIENTS)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
