@@ -163,8 +163,10 @@ class _Pages(Resource):
 
 
 class _OneRequest(HTTPChannel):
-    """Closes after its request: the head of a next one would not pass the Front and its limits. It says so: clients that
-    keep connections would send the next request into the closed one."""
+    """Closes after its request: the head of a next one would not pass the Front and its limits.
+
+    It says so: clients that keep connections would send their next request into the closed one.
+    """
 
     transport: Any
 
