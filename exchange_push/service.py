@@ -541,7 +541,7 @@ def makeService(options: Options) -> ExchangePush:
     server.in_background = not twistd.get("nodaemon", True)
     reactor.callWhenRunning(_stop_cleanly, reactor)
     # A full collection looks at all that clients hold: 0.25 s for 5,500. Connections leave nothing for it to find.
-    gc.set_threshold(5_000, 20, 100)
+    gc.set_threshold(50_000, 10, 20)
     return server
 
 

@@ -56,6 +56,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
 }
 _STATUSES: Final = {"OPEN": "NEW", "CANCELLED": "CANCELED", "PARTIAL": "PARTIALLY_FILLED"}
 _EXECUTIONS: Final = {"FILLED": "TRADE", "PARTIALLY_FILLED": "TRADE"}
+_NUMBER_CHARS: Final = 40  # what no price or quantity comes near to
 _WAITING: Final = ("NEW", "PARTIALLY_FILLED")
 
 _encode = msgspec.json.Encoder().encode
@@ -71,7 +72,8 @@ def user_events(publication: Publication) -> list[bytes]:
     found: list[bytes] = []
     for text in _payloads(publication):
         payload = _decode(text)
-        if payload.get("e") in EVENTS:
+        event = payload.get("e")
+        if isinstance(event, str) and event in EVENTS:
             found.append(text)
         elif publication.channel.kind.name == "balance":
             found += map(_encode, _balance(payload, publication.time))
@@ -111,10 +113,10 @@ def _text(payload: Payload, what: str, unknown: str = "") -> str:
 def _number(payload: Payload, what: str) -> Decimal | None:
     text = _text(payload, what)
     try:
-        found = Decimal(text)
+        found = Decimal(text if len(text) <= _NUMBER_CHARS else "")
     except InvalidOperation:
         return None
-    return found if found.is_finite() and abs(found.adjusted()) < 40 else None
+    return found if found.is_finite() and abs(found.adjusted()) < _NUMBER_CHARS else None
 
 
 def _amount(number: Decimal | None) -> str:
