@@ -1,11 +1,11 @@
-"""cryptofeed: a book, quotes and candles, by TLS. HOST, that of TLS and the certificate are its arguments."""
+"""cryptofeed: a book, quotes, trades and candles, by TLS. HOST, that of TLS and the certificate are its arguments."""
 
 import ssl
 import sys
 
 from cryptofeed import FeedHandler
 from cryptofeed.connection import RestEndpoint, WebsocketEndpoint
-from cryptofeed.defines import CANDLES, L2_BOOK, TICKER
+from cryptofeed.defines import CANDLES, L2_BOOK, TICKER, TRADES
 from cryptofeed.exchanges import Binance
 from report import say, say_book
 
@@ -28,6 +28,11 @@ async def quote(found, _received):
         ask_qty=found.raw["A"])  # fmt: skip
 
 
+async def aggregate(found, _received):
+    say("aggregate", symbol="BTCUSDT", first=found.raw["f"], last=found.raw["l"], price=found.price, qty=found.amount,
+        time=found.raw["T"], side=found.side)  # fmt: skip
+
+
 async def candle(found, _received):
     say("candle", symbol="BTCUSDT", interval=found.interval, start=int(found.start * 1000),
         numbers=[found.open, found.high, found.low, found.close, found.volume], closed=found.closed)  # fmt: skip
@@ -37,9 +42,9 @@ handler = FeedHandler(config={"uvloop": False, "log": {"disabled": True}})
 handler.add_feed(
     Binance(
         symbols=["BTC-USDT"],
-        channels=[L2_BOOK, TICKER, CANDLES],
+        channels=[L2_BOOK, TICKER, TRADES, CANDLES],
         candle_interval="1m",
-        callbacks={L2_BOOK: book, TICKER: quote, CANDLES: candle},
+        callbacks={L2_BOOK: book, TICKER: quote, TRADES: aggregate, CANDLES: candle},
     )
 )
 handler.run()
