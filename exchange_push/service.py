@@ -28,6 +28,7 @@ from exchange_push.counters import (
     market_counters,
     poll_counters,
     store_counters,
+    weight_counters,
 )
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.binance.asking import Asking
@@ -143,10 +144,10 @@ class ExchangePush(MultiService):
             outbox_bytes=config.clients.outbox_bytes,
         )
         self.history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
-        self.weights = Weights(
+        weights = Weights(
             config.binance.weight_per_minute, refusals=config.binance.refusals, ban_s=config.binance.ban_s
         )
-        self.asking = Asking(self._venue(), self.weights)
+        self.asking = Asking(self._venue(), weights)
         self._next_client_id = client_ids(int(reactor.seconds() * 1000))
         options = client_options(config)
         self.clients = ClientFactory(reactor, self._doors(options), options, self.hub.round)
@@ -257,6 +258,7 @@ class ExchangePush(MultiService):
         if self.keeper is not None:
             store_counters(self.metrics, self.keeper)
         client_counters(self.metrics, self.hub, self.clients, self.front, self.auth)
+        weight_counters(self.metrics, self.asking)
         intake_counters(self.metrics, self.desk, self.gate, self.api, self.lines, self.pushes)
         self.metrics.add("tick_faults", "Ticks that failed inside", "counter", lambda: self.ticks.faults)
 

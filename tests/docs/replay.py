@@ -9,6 +9,7 @@ byte for byte, `…` stands for anything. Events that no line shows may come in 
     client ← close 4501 why  the connection is closed
     auth ← body, auth → body what the auth service is asked and answers
     line →, ws →             the TCP push line, the internal WebSocket
+    api →                    Binance's WebSocket API; <now> is the time of the server
     <client_id>, <epoch>     in what is spoken: the first client's, that of the last numbered reply
     http →, public →         GET /path, or POST /path body; ← status body; the internal API, the public port
 """
@@ -54,6 +55,7 @@ class Replay:
         self._clients: dict[str, WsClient] = {}
         self._line: RawClient | None = None
         self._api: WsClient | None = None
+        self._binance: WsClient | None = None
         self._answer = ""  # of the last HTTP request
         self._epoch = ""  # of the last numbered reply
 
@@ -71,8 +73,9 @@ class Replay:
                 await self._speak(who, what)
             else:
                 await self._hear(who, what)
-        if self._api is not None:
-            await self._api.leave()
+        for caller in (self._api, self._binance):
+            if caller is not None:
+                await caller.leave()
 
     def _prepare_auth(self, script: list[tuple[str, str, str]]) -> None:
         asked = [json.loads(what)["token"] for who, arrow, what in script if (who, arrow) == ("auth", "←")]
@@ -100,6 +103,11 @@ class Replay:
             if self._api is None:
                 self._api = await connect(self._running.port("api"), "/ws/v1")
             self._api.send(what.encode())
+        elif who == "api":
+            if self._binance is None:
+                self._binance = await connect(self._running.port("listen 1"), "/ws-api/v3")
+            now_ms = self._running.server.terms.now_ms()
+            self._binance.send(what.replace("<now>", str(now_ms)).encode())
         elif who in ("http", "public"):
             await self._request("api" if who == "http" else "listen 1", what)
         else:
@@ -129,6 +137,9 @@ class Replay:
         elif who == "ws":
             assert self._api is not None
             _same(what, (await self._api.raw())[1].decode())
+        elif who == "api":
+            assert self._binance is not None
+            _same(what, (await self._binance.raw())[1].decode())
         elif who in ("http", "public"):
             _same(what, self._answer)
         else:

@@ -394,7 +394,7 @@ async def test_beyond_its_weight_an_address_is_refused_and_who_goes_on_is_banned
     assert (await ask(running, "ping", who=client)).status == 418
     assert (await ask(running, "ping", who=other)).status == 200
     assert "no such page" in (await ask(running, "/v1/nothing", who=client)).body["msg"]  # only this language
-    assert running.server.weights.bans == 1
+    assert running.server.asking.weights.bans == 1
 
 
 @pytest_twisted.ensureDeferred

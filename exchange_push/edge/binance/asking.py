@@ -37,7 +37,7 @@ class Asking:
 
     def __init__(self, venue: Venue, weights: Weights) -> None:
         self._venue = venue
-        self._weights = weights
+        self.weights = weights
         self.faults = 0
 
     # -- over HTTP
@@ -55,7 +55,7 @@ class Asking:
 
         def tell(found: Found) -> None:
             limits: list[dict[str, object]] = [
-                {**limit, "count": found.used.weight} for limit in rate_limits(self._weights.per_minute)
+                {**limit, "count": found.used.weight} for limit in rate_limits(self.weights.per_minute)
             ]
             if isinstance(found.body, BinanceError):
                 found.body.limits = limits
@@ -75,9 +75,9 @@ class Asking:
             weight = endpoint.weight(params)
         except BinanceError as error:
             found, weight = error, _WRONG_WEIGHT
-        used = self._weights.use(address, weight, self._venue.now_ms())
+        used = self.weights.use(address, weight, self._venue.now_ms())
         if used.retry_s:
-            found = _too_many(used, self._weights.per_minute)
+            found = _too_many(used, self.weights.per_minute)
         answer = maybeDeferred(self._ask, found)
         answer.addErrback(self._refusal)
         return answer.addCallback(lambda body: Found(body, used))
