@@ -13,7 +13,6 @@ from exchange_push.pubsub.channel import ALL, SYMBOL, Channel, Owner, client_nam
 
 _SYMBOL: Final = re.compile(SYMBOL.pattern.replace("A-Z", "a-z"))
 _EIGHT_HOURS_MS: Final = 28_800_000
-_ARRAY: Final = "@arr"
 
 # Kinds of channels of a symbol by what stands behind the first @. The first name of a kind is the one it is given
 # where nobody asked for it by name.
