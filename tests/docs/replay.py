@@ -7,11 +7,11 @@ byte for byte, `…` stands for anything. Events that no line shows may come in 
     engine → event           in one datagram with the engine lines next to it
     client → request         and of a second one: bob
     client ← close 4501 why  the connection is closed
-    spot → open /ws          a client of Binance connects; of futures: futures
+    spot → open /ws          a client of Binance connects; of futures: futures; of the WebSocket API: api
     auth ← body, auth → body what the auth service is asked and answers
     line →, ws →             the TCP push line, the internal WebSocket
-    api →                    Binance's WebSocket API; <now> is the time of the server
     <client_id>, <epoch>     in what is spoken: the first client's, that of the last numbered reply
+    <now>                    the time of the server
     http →, public →         GET /path, or POST /path body; ← status body; the internal API, the public port
 """
 
@@ -26,7 +26,7 @@ from tests.end_to_end.running import LOOPBACK, PATIENCE_S, Running
 from tests.wsclient import RawClient, WsClient, connect
 
 CLIENTS = ("client", "bob")
-FOREIGN = ("spot", "futures")
+FOREIGN = ("spot", "futures", "api")
 SESSION = 1_700_000_000_000  # of the engine; clients see it as epoch
 
 
@@ -57,7 +57,6 @@ class Replay:
         self._clients: dict[str, WsClient] = {}
         self._line: RawClient | None = None
         self._api: WsClient | None = None
-        self._binance: WsClient | None = None
         self._answer = ""  # of the last HTTP request
         self._epoch = ""  # of the last numbered reply
 
@@ -75,9 +74,8 @@ class Replay:
                 await self._speak(who, what)
             else:
                 await self._hear(who, what)
-        for caller in (self._api, self._binance):
-            if caller is not None:
-                await caller.leave()
+        if self._api is not None:
+            await self._api.leave()
 
     def _prepare_auth(self, script: list[tuple[str, str, str]]) -> None:
         asked = [json.loads(what)["token"] for who, arrow, what in script if (who, arrow) == ("auth", "←")]
@@ -95,6 +93,7 @@ class Replay:
     async def _speak(self, who: str, what: str) -> None:
         what = what.replace("<client_id>", next(iter(self._running.server.hub.sessions), ""))
         what = what.replace("<epoch>", self._epoch)
+        what = what.replace("<now>", str(self._running.server.terms.now_ms()))
         if who in FOREIGN and what.startswith("open "):
             self._clients[who] = await connect(self._running.port("listen 1"), what.removeprefix("open "))
             self._running.callers.append(self._clients[who])
@@ -108,11 +107,6 @@ class Replay:
             if self._api is None:
                 self._api = await connect(self._running.port("api"), "/ws/v1")
             self._api.send(what.encode())
-        elif who == "api":
-            if self._binance is None:
-                self._binance = await connect(self._running.port("listen 1"), "/ws-api/v3")
-            now_ms = self._running.server.terms.now_ms()
-            self._binance.send(what.replace("<now>", str(now_ms)).encode())
         elif who in ("http", "public"):
             await self._request("api" if who == "http" else "listen 1", what)
         else:
@@ -142,9 +136,6 @@ class Replay:
         elif who == "ws":
             assert self._api is not None
             _same(what, (await self._api.raw())[1].decode())
-        elif who == "api":
-            assert self._binance is not None
-            _same(what, (await self._binance.raw())[1].decode())
         elif who in ("http", "public"):
             _same(what, self._answer)
         else:

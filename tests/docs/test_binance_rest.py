@@ -2,25 +2,13 @@
 
 import re
 
-import pytest
-import pytest_twisted
-
 from exchange_push.edge.binance.endpoints import FUTURES, SPOT
 from exchange_push.wire.dialects.binance.api import _METHODS, QUESTIONS
 from exchange_push.wire.dialects.binance.errors import Code
 from exchange_push.wire.dialects.binance.user import EVENTS, NAMES
-from tests.docs.documents import Block, blocks, code, section, table
-from tests.docs.replay import Replay
-from tests.end_to_end.conftest import Start
+from tests.docs.documents import code, section, table
 
 DOCUMENT = "docs/reference/binance.md"
-HEADINGS = ("Endpoints", "Errors", "WebSocket API")
-
-
-@pytest.mark.parametrize("block", [block for block in blocks(DOCUMENT, "wire") if block.heading in HEADINGS], ids=str)
-@pytest_twisted.ensureDeferred
-async def test_the_conversation_goes_as_it_is_written(start: Start, block: Block) -> None:
-    await Replay(start()).run(block)
 
 
 def test_the_endpoints_are_those_that_are_answered_with_their_parameters() -> None:
