@@ -169,7 +169,8 @@ def _request(request_id: RequestId, message: Mapping[str, Any]) -> Request:
     method = message.get("method")
     if not isinstance(method, str):
         raise missing("method")
-    params = read.from_json(message.get("params"))
+    params = dict(read.from_json(message.get("params")))
+    params.pop("returnRateLimits", None)  # every reply has them: ccxt says false, binance-sdk-spot cannot be without
     if method in QUESTIONS:
         return Question(request_id, QUESTIONS[method], params)
     make = _METHODS.get(method)

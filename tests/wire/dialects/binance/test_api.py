@@ -247,6 +247,14 @@ def test_questions_are_passed_on_and_answered_whenever_the_answer_comes() -> Non
     assert {"ping", "time", "ticker.24hr"} <= QUESTIONS.keys()
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_whether_rate_limits_are_wanted_is_no_part_of_the_question(wanted: bool) -> None:
+    visitor = Visitor()
+    visitor.ask("klines", symbol="BTCUSDT", returnRateLimits=wanted)
+
+    assert [params for _, params, _ in visitor.asked] == [{"symbol": "BTCUSDT"}]
+
+
 def test_an_answer_that_comes_after_the_client_is_gone_is_dropped() -> None:
     visitor = Visitor()
     visitor.ask("ping")
