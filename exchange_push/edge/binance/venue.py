@@ -28,6 +28,7 @@ from exchange_push.wire.dialects.binance.params import Params
 
 _MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 3_600_000
+_WINDOWS_AT_ONCE: Final = 100
 
 
 class Venue:
@@ -225,6 +226,8 @@ class Venue:
         symbols = self._asked_for(params)
         if symbols is None:
             raise missing("symbol")
+        if len(symbols) > _WINDOWS_AT_ONCE:
+            raise bad_value("symbols", f"at most {_WINDOWS_AT_ONCE}")
         if name in WINDOWS:
             found: list[Any] = [self._state(symbol, f"ticker_{name}").data for symbol in symbols]
         else:
