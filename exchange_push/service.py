@@ -4,7 +4,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from exchange_push.counters import (
     market_counters,
     poll_counters,
     store_counters,
+    weight_counters,
 )
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.binance.asking import Asking
@@ -143,13 +144,16 @@ class ExchangePush(MultiService):
             requests_burst=config.clients.requests_burst,
             outbox_bytes=config.clients.outbox_bytes,
         )
-        self.history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
-        self.weights = Weights(
-            config.binance.weight_per_minute, refusals=config.binance.refusals, ban_s=config.binance.ban_s
-        )
-        self.asking = Asking(self._venue(), self.weights)
-        self._next_client_id = client_ids(int(reactor.seconds() * 1000))
         options = client_options(config)
+        self.history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
+        weights = Weights(
+            config.binance.weight_per_minute,
+            refusals=config.binance.refusals,
+            ban_s=config.binance.ban_s,
+            proxies=options.proxies,
+        )
+        self.asking = Asking(self._venue(), weights)
+        self._next_client_id = client_ids(int(reactor.seconds() * 1000))
         self.clients = ClientFactory(reactor, self._doors(options), options, self.hub.round)
         self.asker = _asker(config, demo)
         self.feed = FeedService(
@@ -190,11 +194,13 @@ class ExchangePush(MultiService):
             demo_beside(config, reactor, self.asker).setServiceParent(self)
 
     def _venue(self) -> Venue:
+        listed = frozenset(self.config.market.symbols)
         return Venue(
             self.board,
             self.history,
             channel=lambda name: self.registry.for_client(name, None),
-            symbols=self._tradable,
+            symbols=lambda: listed or self.board.symbols(),
+            knows=lambda symbol: symbol in listed if listed else self.board.knows(symbol),
             products=self.config.symbols,
             now_ms=self.terms.now_ms,
             weight_per_minute=self.config.binance.weight_per_minute,
@@ -258,6 +264,7 @@ class ExchangePush(MultiService):
         if self.keeper is not None:
             store_counters(self.metrics, self.keeper)
         client_counters(self.metrics, self.hub, self.clients, self.front, self.auth)
+        weight_counters(self.metrics, self.asking)
         intake_counters(self.metrics, self.desk, self.gate, self.api, self.lines, self.pushes)
         self.metrics.add("tick_faults", "Ticks that failed inside", "counter", lambda: self.ticks.faults)
 
@@ -377,10 +384,6 @@ class ExchangePush(MultiService):
 
     def _symbols(self) -> list[dict[str, str]]:
         return [{"symbol": symbol} for symbol in sorted({*self.board.symbols(), *self.config.market.symbols})]
-
-    def _tradable(self) -> Collection[str]:
-        """The symbols that clients may ask for."""
-        return self.config.market.symbols or self.board.symbols()
 
     # -- start and stop
 

@@ -6,6 +6,8 @@ forgotten.
 
 from typing import Final, NamedTuple
 
+from exchange_push.edge.front import address_key, one_spelling
+
 _MINUTE_MS: Final = 60_000
 _ADDRESSES: Final = 100_000
 _LONGEST_S: Final = 3 * 86_400
@@ -27,10 +29,14 @@ class _Ban(NamedTuple):
 
 class Weights:
     """`per_minute`: weight that an address has, 0: no limit. After `refusals` requests beyond it in one minute the
-    address is banned for `ban_s`, and twice as long each time that it comes to that again, up to three days."""
+    address is banned for `ban_s`, and twice as long each time that it comes to that again, up to three days.
 
-    def __init__(self, per_minute: int, *, refusals: int, ban_s: int) -> None:
+    Loopback and `proxies` are counted, and never refused: many may be behind them.
+    """
+
+    def __init__(self, per_minute: int, *, refusals: int, ban_s: int, proxies: frozenset[str] = frozenset()) -> None:
         self.per_minute = per_minute
+        self._proxies = proxies
         self._refusals = refusals
         self._ban_s = ban_s
         self._minute = -1
@@ -41,13 +47,14 @@ class Weights:
         self.bans = 0
 
     def use(self, address: str | None, weight: int, now_ms: int) -> Used:
-        """Count a request in. Without an address (it came by a UNIX socket) it is never refused."""
+        """Count a request in. Without an address it came by a UNIX socket, and is never refused."""
         minute = now_ms // _MINUTE_MS
         if minute != self._minute:
             self._minute, self._used, self._refused = minute, {}, {}
-        key = _NOBODY if address is None else address
+        limited = None if address is None or one_spelling(address) in self._proxies else address_key(address)
+        key = limited or address or _NOBODY
         used = self._used.get(key, 0)
-        if address is None or not self.per_minute:
+        if limited is None or not self.per_minute:
             return Used(self._note(key, used + weight))
         ban = self._bans.get(key)
         if ban is not None and now_ms < ban.until_ms:

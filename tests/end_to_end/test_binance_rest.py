@@ -208,6 +208,29 @@ async def test_klines_are_the_candles_of_the_stream_the_running_one_last(start: 
 
 
 @pytest_twisted.ensureDeferred
+async def test_klines_read_page_by_page_are_all_of_them_each_once(start: Start, tmp_path: Path) -> None:
+    running = start(store=str(tmp_path / "store"))
+    await open_market(running, *(trade(n, f"{100 + n % 9}.5", 1_700 * n) for n in range(1, 60)))
+
+    async def rows(**query: object) -> list[Any]:
+        return list((await ask(running, "klines", symbol="BTCUSDT", interval="1s", **query)).body)
+
+    every = await rows()
+    assert len(every) == 100  # also of the seconds without a trade
+    assert [row[0] for row in every] == list(range(every[0][0], every[-1][0] + 1, 1_000))
+    read, since = [], 0
+    while page := await rows(startTime=since, limit=7):
+        read += page
+        since = page[-1][0] + 1
+    assert read[: len(every)] == every[:-1] + read[len(every) - 1 : len(every)]  # the last one was still running
+    back, until = [], every[-2][0]
+    while page := await rows(endTime=until, limit=7):
+        back = page + back
+        until = page[0][0] - 1
+    assert back == every[:-1]
+
+
+@pytest_twisted.ensureDeferred
 async def test_figures_are_those_of_the_streams(start: Start) -> None:
     running = start()
     await open_market(running, *TRADES)
@@ -323,6 +346,7 @@ async def test_mark_price_and_funding_are_those_of_the_stream(start: Start) -> N
         ("ticker", {}, 400, -1102),
         ("ticker", {"symbol": "BTCUSDT", "windowSize": "8d"}, 400, -1130),
         ("ticker", {"symbol": "BTCUSDT", "windowSize": "3m"}, 400, -1130),
+        ("ticker", {"symbols": ["BTCUSDT"] * 101}, 400, -1151),
         ("ticker/24hr", {"symbol": "BTCUSDT", "type": "ALL"}, 400, -1130),
         ("ticker/price", {"symbol": ""}, 400, -1105),
         ("ticker/price", {"symbols": ["BTCUSDT", "BTCUSDT"]}, 400, -1151),
@@ -394,7 +418,7 @@ async def test_beyond_its_weight_an_address_is_refused_and_who_goes_on_is_banned
     assert (await ask(running, "ping", who=client)).status == 418
     assert (await ask(running, "ping", who=other)).status == 200
     assert "no such page" in (await ask(running, "/v1/nothing", who=client)).body["msg"]  # only this language
-    assert running.server.weights.bans == 1
+    assert running.server.asking.weights.bans == 1
 
 
 @pytest_twisted.ensureDeferred

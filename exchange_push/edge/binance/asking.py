@@ -1,7 +1,7 @@
 """Who asks what of Binance's endpoints: over HTTP by path, over the WebSocket API by name; and the weight of it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
@@ -20,7 +20,12 @@ from exchange_push.wire.dialects.binance.params import Params
 
 _WRONG_WEIGHT: Final = 1  # of a request that cannot be answered
 
-Ready: TypeAlias = tuple[Endpoint, Params]
+
+class Ready(NamedTuple):
+    """A question that can be answered."""
+
+    endpoint: Endpoint
+    params: Params
 
 
 class Found(NamedTuple):
@@ -37,7 +42,7 @@ class Asking:
 
     def __init__(self, venue: Venue, weights: Weights) -> None:
         self._venue = venue
-        self._weights = weights
+        self.weights = weights
         self.faults = 0
 
     # -- over HTTP
@@ -55,7 +60,7 @@ class Asking:
 
         def tell(found: Found) -> None:
             limits: list[dict[str, object]] = [
-                {**limit, "count": found.used.weight} for limit in rate_limits(self._weights.per_minute)
+                {**limit, "count": found.used.weight} for limit in rate_limits(self.weights.per_minute)
             ]
             if isinstance(found.body, BinanceError):
                 found.body.limits = limits
@@ -70,14 +75,15 @@ class Asking:
 
     def _answer(self, address: str | None, find: Callable[[], Ready]) -> "Deferred[Found]":
         found: Ready | BinanceError
+        weight = _WRONG_WEIGHT
         try:
-            found = endpoint, params = find()
-            weight = endpoint.weight(params)
+            found = find()
+            weight = found.endpoint.weight(found.params)
         except BinanceError as error:
-            found, weight = error, _WRONG_WEIGHT
-        used = self._weights.use(address, weight, self._venue.now_ms())
+            found = error
+        used = self.weights.use(address, weight, self._venue.now_ms())
         if used.retry_s:
-            found = _too_many(used, self._weights.per_minute)
+            found = _too_many(used, self.weights.per_minute)
         answer = maybeDeferred(self._ask, found)
         answer.addErrback(self._refusal)
         return answer.addCallback(lambda body: Found(body, used))
@@ -85,8 +91,7 @@ class Asking:
     def _ask(self, found: Ready | BinanceError) -> Any:
         if isinstance(found, BinanceError):
             return found
-        endpoint, params = found
-        answer = endpoint.answer(self._venue, params)
+        answer = found.endpoint.answer(self._venue, found.params)
         return ensureDeferred(answer) if hasattr(answer, "send") else answer
 
     def _refusal(self, failure: Failure) -> BinanceError:
@@ -123,7 +128,7 @@ def _find(asked: Asked) -> Ready:
 
 def _ready(endpoint: Endpoint, params: Params) -> Ready:
     read.expect_only(params, endpoint.names)
-    return endpoint, params
+    return Ready(endpoint, params)
 
 
 def _too_many(used: Used, per_minute: int) -> BinanceError:

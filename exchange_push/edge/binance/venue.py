@@ -1,6 +1,6 @@
 """What clients of Binance ask of the market, answered from the same state as the streams, whatever way it came."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from exchange_push.edge.history import FOR_EVER, History, Span
@@ -28,10 +28,11 @@ from exchange_push.wire.dialects.binance.params import Params
 
 _MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 3_600_000
+_WINDOWS_AT_ONCE: Final = 100
 
 
 class Venue:
-    """`symbols` gives all that exist, `channel` the channel behind a name of theirs.
+    """`symbols` gives all that exist, `knows` tells whether one does; `channel` finds the channel behind a name of one.
 
     Each method answers an endpoint from its parameters. They raise BinanceError and StoreUnavailable.
     """
@@ -42,7 +43,8 @@ class Venue:
         history: History,
         *,
         channel: Callable[[str], Channel],
-        symbols: Callable[[], Collection[str]],
+        symbols: Callable[[], Iterable[str]],
+        knows: Callable[[str], bool],
         products: Mapping[str, Product],
         now_ms: Callable[[], int],
         weight_per_minute: int,
@@ -51,6 +53,7 @@ class Venue:
         self._history = history
         self._channel = channel
         self._symbols = symbols
+        self._known = knows
         self._products = products
         self.now_ms = now_ms
         self._limits = rate_limits(weight_per_minute)
@@ -62,9 +65,6 @@ class Venue:
         return {"serverTime": self.now_ms()}
 
     # -- symbols
-
-    def _known(self, symbol: str) -> bool:
-        return symbol in self._symbols()
 
     def _one(self, params: Params) -> str:
         return read.symbol(params, self._known)
@@ -226,6 +226,8 @@ class Venue:
         symbols = self._asked_for(params)
         if symbols is None:
             raise missing("symbol")
+        if len(symbols) > _WINDOWS_AT_ONCE:
+            raise bad_value("symbols", f"at most {_WINDOWS_AT_ONCE}")
         if name in WINDOWS:
             found: list[Any] = [self._state(symbol, f"ticker_{name}").data for symbol in symbols]
         else:

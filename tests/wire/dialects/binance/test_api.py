@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exchange_push.errors import AuthRefused, AuthUnavailable, CloseCode
 from exchange_push.pubsub.channel import Channel
@@ -262,6 +264,30 @@ def test_an_answer_that_comes_after_the_client_is_gone_is_dropped() -> None:
     visitor.asked[0][2](Weighed({}, []))
 
     assert visitor.client.raw() == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.binary(max_size=40)
+    | st.builds(
+        lambda method, params, rest: json.dumps({"id": 1, **rest, "method": method, "params": params}).encode(),
+        st.sampled_from(["session.logon", "userDataStream.unsubscribe", "klines", "session.status", "x"]) | JSON,
+        JSON | st.dictionaries(st.sampled_from(["apiKey", "timestamp", "signature", "recvWindow", "symbols"]), JSON),
+        st.dictionaries(st.sampled_from(["id", "x"]), JSON),
+    )
+)
+def test_no_bytes_make_it_fail(payload: bytes) -> None:
+    visitor = Visitor()
+    visitor.client.say(payload)
+
+    assert visitor.client.closed is None
+    assert len(visitor.client.heard()) + len(visitor.asked) + len(visitor.lobby.logins) == 1
 
 
 def test_a_server_that_stops_says_so() -> None:
