@@ -106,7 +106,7 @@ def test_candles_that_begin_elsewhere_8_hours_to_the_east_are_refused(interval: 
 
 
 def test_who_writes_a_symbol_in_upper_case_is_told() -> None:
-    with pytest.raises(ClientError, match="^invalid stream 'BTCUSDT@depth@100ms', expected btcusdt@depth@100ms$"):
+    with pytest.raises(ClientError, match=r"^invalid stream 'BTCUSDT@depth@100ms', expected btcusdt@depth@100ms$"):
         channel_name("BTCUSDT@depth@100ms", SPOT)
 
 
