@@ -28,8 +28,9 @@ wheel: $(BIN)/python
 	$(BIN)/python -m venv build/venv
 	build/venv/bin/python -m pip install -q build/plain/*.whl
 	cd / && $(CURDIR)/build/venv/bin/python -c "from exchange_push.edge.sending import *; assert send_each is send_each_in_python"
+	cd / && $(CURDIR)/build/venv/bin/python -c "from exchange_push.pubsub.handing import *; assert hand_each is hand_each_in_python"
 	build/venv/bin/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
-	cd / && ! command -v cc || $(CURDIR)/build/venv/bin/python -c "import exchange_push.edge._sending"
+	cd / && ! command -v cc || $(CURDIR)/build/venv/bin/python -c "import exchange_push.edge._sending, exchange_push.pubsub._handing"
 	cd / && for command in "twistd -n exchange-push" "twist exchange-push" exchange-push; do \
 		$(CURDIR)/build/venv/bin/$$command --check-config || exit 1; \
 	done
@@ -43,7 +44,7 @@ bench: $(VENV)/.installed
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml exchange_push/edge/_sending.c
+$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml $(wildcard exchange_push/*/*.c)
 	$(BIN)/python -m pip install -q -e .
 	touch $@
 

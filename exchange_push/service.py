@@ -205,7 +205,7 @@ class ExchangePush(MultiService):
     def _let_clients_in(self) -> None:
         clients = self.config.clients
         history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
-        pages = {b"/v1/symbols": lambda query: self._symbols(), **history.pages()}
+        pages = {b"/v1/symbols": lambda asked: self._symbols(), **history.pages()}
         site = public_site(self._reactor, pages, clients.origins)
         self.front = Front(
             self._reactor,
@@ -453,7 +453,7 @@ def makeService(options: Options) -> ExchangePush:
     server.in_background = not twistd.get("nodaemon", True)
     reactor.callWhenRunning(_stop_cleanly, reactor)
     # A full collection looks at all that clients hold: 0.25 s for 5,500. Connections leave nothing for it to find.
-    gc.set_threshold(5_000, 20, 100)
+    gc.set_threshold(50_000, 10, 20)
     return server
 
 

@@ -57,10 +57,10 @@ class History:
 
     def pages(self) -> Mapping[bytes, Answer]:
         return {
-            b"/v1/klines": lambda query: Deferred.fromCoroutine(self._klines(query)),
-            b"/v1/trades": lambda query: Deferred.fromCoroutine(self._trades(query)),
-            b"/v1/ticker": self._ticker,
-            b"/v1/depth": self._depth,
+            b"/v1/klines": lambda asked: Deferred.fromCoroutine(self._klines(asked.query)),
+            b"/v1/trades": lambda asked: Deferred.fromCoroutine(self._trades(asked.query)),
+            b"/v1/ticker": lambda asked: self._ticker(asked.query),
+            b"/v1/depth": lambda asked: self._depth(asked.query),
         }
 
     async def _klines(self, query: Query) -> list[KlineData]:

@@ -1,7 +1,8 @@
 """Plain HTTP on the public port: what a client may want to know before it opens a WebSocket."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from twisted.internet.defer import maybeDeferred
@@ -11,18 +12,46 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from exchange_push.edge.front import one_spelling
 from exchange_push.errors import PageError, StoreUnavailable, quoted
 
 _TAKEN_S: Final = 10.0  # for a client to take its answer; else one that never reads would hold it for ever
 
 Query: TypeAlias = Mapping[str, str]
 """What stands behind the `?`."""
-Answer: TypeAlias = Callable[[Query], object]
-"""Gives what is answered as JSON, or a Deferred of it. Raises, or fails with, PageError."""
 
 
-class _Json(Resource):
-    """`answer` None: there is no such page."""
+class Asked(NamedTuple):
+    """A request for a page."""
+
+    path: str
+    query: Query
+    header: Callable[[str], str | None]
+    """Gives a header of the request by its name; None: it has none of that name."""
+    address: str | None
+    """Of who asks; None: it came by a UNIX socket."""
+
+
+class Reply(NamedTuple):
+    """An answer that is not just an object in JSON, with status 200."""
+
+    body: bytes
+    content_type: str = "application/json"
+    status: int = 200
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Beside those that every answer has; of the same name, instead of them."""
+
+
+Answer: TypeAlias = Callable[[Asked], object]
+"""Gives a Reply, or what is answered as JSON, or a Deferred of either. Raises, or fails with, PageError."""
+
+
+def as_json(answer: object, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> Reply:
+    return Reply(msgspec.json.encode(answer), status=status, headers=headers)
+
+
+class _Page(Resource):
+    """`answer` None: there is none."""
 
     isLeaf = True
     log = Logger()
@@ -37,7 +66,7 @@ class _Json(Resource):
         request.notifyFinish().addErrback(gone.append)
         answer = maybeDeferred(self._find, request)
         answer.addErrback(self._refusal)
-        answer.addCallback(lambda found: None if gone else self._send(request, *found))
+        answer.addCallback(lambda found: None if gone else self._send(request, found))
         return NOT_DONE_YET
 
     def _find(self, request: Request) -> Any:
@@ -46,34 +75,40 @@ class _Json(Resource):
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"allow", b"GET, HEAD")
             raise PageError(405, "expected GET")
-        answer = maybeDeferred(self._answer, _query(request))
-        answer.addCallback(lambda found: (200, found))
-        return answer
+        return self._answer(_asked(request))
 
-    def _refusal(self, failure: Failure) -> tuple[int, object]:
+    def _refusal(self, failure: Failure) -> Reply:
         if failure.check(PageError):
             error = failure.value
             assert isinstance(error, PageError)
-            return error.status, {"code": error.status, "msg": error.msg}
+            return as_json({"code": error.status, "msg": error.msg}, error.status)
         if failure.check(StoreUnavailable):
-            return 503, {"code": 503, "msg": failure.getErrorMessage()}
+            return as_json({"code": 503, "msg": failure.getErrorMessage()}, 503)
         self.log.failure("a page failed", failure)
-        return 500, {"code": 500, "msg": "internal error"}
+        return as_json({"code": 500, "msg": "internal error"}, 500)
 
-    def _send(self, request: Request, status: int, answer: object) -> None:
-        body = msgspec.json.encode(answer)
-        request.setResponseCode(status)
-        request.setHeader(b"content-type", b"application/json")
-        request.setHeader(b"cache-control", b"no-store")
+    def _send(self, request: Request, answer: object) -> None:
+        reply = answer if isinstance(answer, Reply) else as_json(answer)
+        request.setResponseCode(reply.status)
+        request.setHeader("content-type", reply.content_type)
+        request.setHeader("cache-control", "no-store")
         if "*" in self._origins:
-            request.setHeader(b"access-control-allow-origin", b"*")
-        elif (origin := request.getHeader(b"origin")) and origin.decode("latin-1") in self._origins:
-            request.setHeader(b"access-control-allow-origin", origin)
-            request.setHeader(b"vary", b"origin")
-        request.setHeader(b"content-length", b"%d" % len(body))
+            request.setHeader("access-control-allow-origin", "*")
+        elif (origin := request.getHeader("origin")) and origin in self._origins:
+            request.setHeader("access-control-allow-origin", origin)
+            request.setHeader("vary", "origin")
+        for name, value in reply.headers.items():
+            request.setHeader(name, value)
+        request.setHeader("content-length", str(len(reply.body)))
         if request.method != b"HEAD":
-            request.write(body)
+            request.write(reply.body)
         request.finish()
+
+
+def _asked(request: Request) -> Asked:
+    host: str | None = getattr(request.client, "host", None)
+    address = None if host is None else one_spelling(host)
+    return Asked(request.path.decode("latin-1"), _query(request), request.getHeader, address)
 
 
 def _query(request: Request) -> Query:
@@ -94,7 +129,17 @@ class _Pages(Resource):
     def getChild(self, path: bytes, request: Request) -> IResource:
         whole = b"/" + b"/".join([path, *(request.postpath or ())])
         request.postpath = []
-        return _Json(self._pages.get(whole), self._origins)
+        return _Page(self._answer(whole), self._origins)
+
+    def _answer(self, path: bytes) -> Answer | None:
+        if path in self._pages:
+            return self._pages[path]
+        folder = path
+        while folder:
+            folder = folder.rpartition(b"/")[0]
+            if folder + b"/*" in self._pages:
+                return self._pages[folder + b"/*"]
+        return None
 
 
 class _OneRequest(HTTPChannel):
@@ -123,7 +168,7 @@ class _QuietSite(Site):
 
 
 def public_site(clock: Any, pages: Mapping[bytes, Answer], origins: tuple[str, ...]) -> Site:
-    """The Site of the public port; `pages` maps a path to what answers it."""
+    """The Site of the public port; `pages` maps a path to what answers it, `/folder/*` all in there without a page."""
     site = _QuietSite(_Pages(pages, origins), timeout=10, reactor=clock)
     site.displayTracebacks = False
     site.noisy = False

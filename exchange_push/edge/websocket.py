@@ -15,7 +15,7 @@ from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from exchange_push.edge.deflate import Inflate, agree
+from exchange_push.edge.deflate import Inflate, agree, fits
 from exchange_push.edge.front import address_key, one_spelling
 from exchange_push.edge.lean import LeanProtocol, sharing_options
 from exchange_push.edge.transport import Turn, Writer
@@ -100,7 +100,7 @@ class ClientProtocol(LeanProtocol):
         options = self.factory.options
         self.session: Conversation | None = None
         self.deflates = False
-        """Did we agree to compression?"""
+        """Did we agree to compress?"""
         self._writer: Writer | None = None
         self._abort: IDelayedCall | None = None
         self._bytes = Bucket(options.bytes_per_s, options.bytes_burst, now_s)
@@ -140,10 +140,10 @@ class ClientProtocol(LeanProtocol):
 
     def onOpen(self) -> None:
         self.forget_handshake()
-        if self.websocket_extensions_in_use:
-            self.deflates = True
+        for extension in self.websocket_extensions_in_use:
+            self.deflates = fits(extension.server_max_window_bits)
             self._perMessageCompress = Inflate()  # type: ignore[assignment]  # typed as never there
-        self.websocket_extensions_in_use: list[object] = []
+        self.websocket_extensions_in_use: list[Any] = []
         factory = self.factory
         self._address_key = None if self._host is None else address_key(self._host)
         refusal = factory.enter(self, self._address_key)

@@ -8,7 +8,7 @@ is what is pushed.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from exchange_push.market.events import BookSnapshot, DepthChange, Trade
@@ -108,6 +108,11 @@ def _stamps(by_symbol: dict[str, deque[Came]], symbol: str) -> deque[Came]:
     return found
 
 
-def _oldest(stamps: Iterable[Came], since: int) -> Came | None:
+def _oldest(stamps: Sequence[Came], since: int) -> Came | None:
     """The first one after the tick `since`."""
-    return next((came for came in stamps if came.tick > since), None)
+    oldest = None
+    for came in reversed(stamps):  # most cadences are of a tick or two
+        if came.tick <= since:
+            break
+        oldest = came
+    return oldest

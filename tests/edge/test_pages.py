@@ -5,7 +5,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
-from exchange_push.edge.pages import public_site
+from exchange_push.edge.pages import Asked, Reply, public_site
 
 
 class Transport(StringTransportWithDisconnection):
@@ -25,15 +25,21 @@ class Caller:
     def __init__(self) -> None:
         self.clock = Clock()
         symbols = [f"X{number}" for number in range(20_000)]
-        site = public_site(self.clock, {b"/v1/symbols": lambda query: symbols}, ("https://ex.example",))
+        self.asked: list[Asked] = []
+        pages = {b"/v1/symbols": lambda asked: symbols, b"/web/*": self._file, b"/web/api/*": lambda asked: "api"}
+        site = public_site(self.clock, pages, ("https://ex.example",))
         self.protocol: Any = site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
         self.transport = Transport()
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
 
-    def ask(self, method: str = "GET", **headers: str) -> tuple[str, bytes]:
+    def _file(self, asked: Asked) -> Reply:
+        self.asked.append(asked)
+        return Reply(b"<p>", "text/html", 418, {"Cache-Control": "max-age=60", "X-Weight": "1"})
+
+    def ask(self, method: str = "GET", path: str = "/v1/symbols", **headers: str) -> tuple[str, bytes]:
         lines = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "a", **headers}.items())
-        self.protocol.dataReceived(f"{method} /v1/symbols HTTP/1.1\r\n{lines}\r\n".encode())
+        self.protocol.dataReceived(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode())
         head, _, body = self.transport.value().partition(b"\r\n\r\n")
         return head.decode(), body
 
@@ -69,3 +75,24 @@ def test_who_asks_nothing_is_let_go() -> None:
     caller.clock.advance(10)
 
     assert caller.transport.aborted
+
+
+def test_a_page_may_be_anything_with_headers_of_its_own() -> None:
+    caller = Caller()
+    head, body = caller.ask(path="/web/a/b.html?x=1&y=%40", Accept="text/html")
+
+    assert head.startswith("HTTP/1.1 418 ")
+    assert body == b"<p>"
+    lines = head.lower().split("\r\n")
+    assert {"content-type: text/html", "cache-control: max-age=60", "x-weight: 1"} <= set(lines)
+    (asked,) = caller.asked
+    assert (asked.path, asked.query, asked.address) == ("/web/a/b.html", {"x": "1", "y": "@"}, "192.168.1.1")
+    assert asked.header("accept") == "text/html"
+    assert asked.header("x-none") is None
+
+
+def test_a_folder_answers_for_all_in_there_without_a_page() -> None:
+    assert Caller().ask(path="/web/api/x/y")[1] == b'"api"'
+    assert Caller().ask(path="/web/")[1] == b"<p>"
+    for path in ("/web", "/webber", "/", "/v1/symbols/x"):
+        assert "404" in Caller().ask(path=path)[0].split("\r\n")[0]

@@ -130,9 +130,10 @@ class Place:
     def _converse(self, protocol: ClientProtocol) -> Session:
         return Session(self.lobby.next_id(), "", PLAIN, protocol, self.lobby.terms)
 
-    def _send_each(self, sockets: Sequence[int], wires: Sequence[bytes]) -> list[tuple[int, int]]:
+    def _send_each(self, sockets: Sequence[int], chains: Sequence[Sequence[bytes]]) -> list[tuple[int, int]]:
         rest = []
-        for index, (number, wire) in enumerate(zip(sockets, wires, strict=True)):
+        for index, (number, chain) in enumerate(zip(sockets, chains, strict=True)):
+            wire = b"".join(chain)
             try:
                 taken = self.clients[number].socket.send(wire)
             except OSError:
