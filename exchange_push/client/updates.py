@@ -1,11 +1,13 @@
 """What a client is told: events of its channels, and notices of all else."""
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+import msgspec
 
 from exchange_push.client.book import Book
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True):
     """Something came on a channel."""
 
     channel: str
@@ -17,11 +19,11 @@ class Event(NamedTuple):
     """Of `@depth`: the book, with this event in it."""
 
 
-class Connected(NamedTuple):
+class Connected(msgspec.Struct, frozen=True):
     """The connection is open; logins and subscriptions follow by themselves."""
 
 
-class Closed(NamedTuple):
+class Closed(msgspec.Struct, frozen=True):
     """The connection is gone, or could not be made."""
 
     code: int
@@ -31,11 +33,11 @@ class Closed(NamedTuple):
     """When it is tried again. None: never, since something must change first, or the client was told to stop."""
 
 
-class LoggedIn(NamedTuple):
+class LoggedIn(msgspec.Struct, frozen=True):
     """The login was accepted; private subscriptions follow."""
 
 
-class LoginFailed(NamedTuple):
+class LoginFailed(msgspec.Struct, frozen=True):
     """The login failed."""
 
     code: int | None
@@ -45,19 +47,19 @@ class LoginFailed(NamedTuple):
     """Is it tried again?"""
 
 
-class LoggedOut(NamedTuple):
+class LoggedOut(msgspec.Struct, frozen=True):
     """The login ended: `expired` (the client logs in again by itself), `revoked` or `replaced`."""
 
     reason: str
 
 
-class Subscribed(NamedTuple):
+class Subscribed(msgspec.Struct, frozen=True):
     """The server took the subscription; on a new connection once more."""
 
     channel: str
 
 
-class Refused(NamedTuple):
+class Refused(msgspec.Struct, frozen=True):
     """The server will not have this subscription. It is not tried again."""
 
     channel: str
@@ -65,27 +67,27 @@ class Refused(NamedTuple):
     msg: str
 
 
-class Lost(NamedTuple):
+class Lost(msgspec.Struct, frozen=True):
     """Of a numbered channel: what came while the client was away is too long ago for the server to send it again."""
 
     channel: str
 
 
-class Skipped(NamedTuple):
+class Skipped(msgspec.Struct, frozen=True):
     """Of a numbered channel: so many publications were left out, since the client read too slowly."""
 
     channel: str
     publications: int
 
 
-class Gap(NamedTuple):
+class Gap(msgspec.Struct, frozen=True):
     """A book broke; a snapshot has been asked for."""
 
     channel: str
     reason: str
 
 
-class Stale(NamedTuple):
+class Stale(msgspec.Struct, frozen=True):
     """The channel may be old."""
 
     channel: str
@@ -93,19 +95,19 @@ class Stale(NamedTuple):
     """A time of the server's clock, ms."""
 
 
-class Live(NamedTuple):
+class Live(msgspec.Struct, frozen=True):
     """The channel is up to date again."""
 
     channel: str
 
 
-class Shutdown(NamedTuple):
+class Shutdown(msgspec.Struct, frozen=True):
     """The server stops, and closes the connection within this time."""
 
     in_ms: int
 
 
-class Unasked(NamedTuple):
+class Unasked(msgspec.Struct, frozen=True):
     """A message that belongs to no subscription: a back end sent it to this connection."""
 
     message: Any
