@@ -16,7 +16,7 @@ from exchange_push.pubsub.channel import ALL, ChannelKind, Owner
 from exchange_push.pubsub.publication import Publication
 
 BOUNDS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
-_TICKS_KEPT: Final = 20  # as many as the slowest cadence has
+_TICKS_KEPT: Final = 20  # of a second; what is published more rarely is counted by its last one
 
 
 class Came(NamedTuple):
@@ -97,7 +97,7 @@ class Latency:
 
 def _label(kind: ChannelKind) -> str:
     """The kind's name; all candles are one."""
-    name = kind.name.partition("_")[0]
+    name = "kline" if kind.name.startswith("kline_") else kind.name
     return f"*@{name}" if kind.owner is Owner.EVERY else name
 
 

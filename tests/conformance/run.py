@@ -31,9 +31,10 @@ def serve() -> None:
     from twisted.internet.protocol import Protocol
     from twisted.internet.stdio import StandardIO
 
+    from exchange_push import catalog
     from exchange_push.edge.front import Front
     from exchange_push.edge.pages import public_site
-    from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol
+    from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, Door
     from exchange_push.errors import CloseCode
     from exchange_push.pubsub.outbox import Budget, Outbox
     from exchange_push.pubsub.publication import Publication
@@ -48,6 +49,8 @@ def serve() -> None:
         def __init__(self, protocol: ClientProtocol) -> None:
             self.outbox = Outbox(unlimited, Budget(unlimited), lambda channel: None)
             self._protocol = protocol
+
+        def open(self, names: object) -> None: ...
 
         def received(self, payload: bytes, binary: bool) -> None:
             opcode = BINARY if binary else TEXT
@@ -70,7 +73,6 @@ def serve() -> None:
             reactor.stop()
 
     options = ClientOptions(
-        path="/",
         message_bytes=1 << 26,
         bytes_per_s=unlimited,
         bytes_burst=unlimited,
@@ -80,7 +82,7 @@ def serve() -> None:
         pongs_burst=unlimited,
         compression=True,
     )
-    clients = ClientFactory(reactor, EchoSession, options, Round())
+    clients = ClientFactory(reactor, [Door(catalog.own_path("/"), EchoSession, options)], options, Round())
     front = Front(reactor, web=public_site(reactor, {}, ("*",)), websocket=clients)
     port = reactor.listenTCP(0, front, interface="127.0.0.1")
     print(port.getHost().port, flush=True)
