@@ -58,6 +58,7 @@ from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication
 from exchange_push.pubsub.session import Session
 from exchange_push.pubsub.terms import Terms
+from exchange_push.schema.pages import schema_pages
 from exchange_push.store.keeper import Keeper
 from exchange_push.wire.dialects.deflated import deflated
 from exchange_push.wire.events import DecodedEvents
@@ -206,7 +207,7 @@ class ExchangePush(MultiService):
     def _let_clients_in(self) -> None:
         clients = self.config.clients
         history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
-        pages = {b"/v1/symbols": lambda asked: self._symbols(), **history.pages()}
+        pages = {b"/v1/symbols": lambda asked: self._symbols(), **history.pages(), **schema_pages(self.config)}
         site = public_site(self._reactor, pages, clients.origins)
         self.front = Front(
             self._reactor,

@@ -124,7 +124,7 @@ class Client(Service):
         """Call `handler` for each event of the channel, from now on and over all connections.
 
         `numbered`: what comes while the connection is down is got afterwards, as far back as the server has it; else
-        the current state comes. Where nothing is said, private channels are; `@depth` never is. A channel has one
+        the current state comes. Where nothing is said, private channels are; a book never is. A channel has one
         handler: who subscribes again replaces it.
         """
         found = self._conversation.subscribe(channel, numbered=numbered)

@@ -170,7 +170,8 @@ class Conversation:
         if old is not None:
             self._waiting.pop(old, None)
         found = Subscription(channel, channel.startswith("@") if numbered is None else numbered)
-        if channel.partition("@")[2] == "depth":
+        kind = channel.partition("@")[2]
+        if kind == "depth" or kind.startswith("depth_"):
             found.book, found.numbered = Book(), False  # it begins with a snapshot each time
         self.subscriptions[channel] = found
         if channel == _SYSTEM:

@@ -321,6 +321,14 @@ def test_channels_that_are_alike_are_asked_for_in_one_request() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("channel", "has_book"),
+    [("A@depth", True), ("A@depth_1s", True), ("A@depth_250ms", True), ("A@depth5", False), ("A@depth5_1s", False)],
+)
+def test_the_channels_that_make_a_book_have_one(channel: str, has_book: bool) -> None:
+    assert (Talk().conversation.subscribe(channel).book is not None) == has_book
+
+
 def test_of_channels_asked_for_together_only_the_wrong_one_is_refused() -> None:
     talk = Talk()
     for channel in ("A@ticker", "A@nonsense"):
