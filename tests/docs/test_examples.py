@@ -155,8 +155,9 @@ def test_the_channel_of_the_howto_is_silent_without_a_whole_book() -> None:
 
 
 def test_the_row_of_the_howto_is_that_of_the_tested_kind() -> None:
-    [row] = [block.text for block in blocks("docs/howto/add-a-channel.md", "text")]
+    [row, payload] = [block.text for block in blocks("docs/howto/add-a-channel.md", "text")]
     found = re.fullmatch(r'\s*ChannelKind\("(\w+)",\s+_(\w+), _(\w+),\s+(\d+)\): (\w+),', row)
 
     assert found is not None
     assert found.groups() == (SPREAD.name, SPREAD.owner.name, SPREAD.slow.name, str(SPREAD.every_ms), "SpreadFeed")
+    assert payload.strip() == f"{SpreadFeed.__name__}: {SpreadData.__name__},"

@@ -6,7 +6,7 @@ from typing import Any
 from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.protocols import Validator
 from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT7, DRAFT202012
+from referencing.jsonschema import DRAFT7
 
 from exchange_push.config import Config
 from exchange_push.schema.asyncapi import asyncapi
@@ -41,8 +41,7 @@ def of_messages(name: str) -> Validator:
 
 def of_http(document: Any, schema: Any) -> Validator:
     """By a schema in the OpenAPI document."""
-    registry = Registry().with_resource("", Resource.from_contents(document, DRAFT202012))  # type: ignore[var-annotated]
-    return Draft202012Validator(schema, registry=registry)
+    return Draft202012Validator({**schema, "components": document["components"]})
 
 
 def http() -> Any:
