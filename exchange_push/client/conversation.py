@@ -178,8 +178,6 @@ class Conversation:
             self._waiting.pop(self._system, None)
             self._system = found
         self._waiting[found] = None
-        if self._connection is not None:
-            self._connection.leaving.pop(channel, None)
         return found
 
     def unsubscribe(self, channel: str) -> None:

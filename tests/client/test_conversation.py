@@ -345,6 +345,38 @@ def test_of_channels_asked_for_together_only_the_wrong_one_is_refused() -> None:
     assert without_id(talk.open()) == [{"op": "subscribe", "channels": ["system", "A@ticker"]}]
 
 
+def test_a_channel_that_came_meanwhile_is_not_asked_for_together_with_wrong_ones() -> None:
+    talk = Talk()
+    talk.conversation.subscribe("A@nonsense")
+    [request] = talk.open()
+    talk.conversation.subscribe("B@ticker")
+    talk.hear({"code": 4, "msg": "invalid channel", "id": request["id"]})
+
+    assert [each["channel"] for each in talk.said()] == ["B@ticker", "system", "A@nonsense"]
+
+
+def test_what_is_wanted_no_longer_before_it_was_asked_for_is_not_asked_for() -> None:
+    talk = Talk()
+    talk.begin()
+    talk.conversation.subscribe("A@ticker")
+    talk.conversation.unsubscribe("A@ticker")
+
+    assert talk.said() == []
+
+
+def test_who_comes_back_to_a_channel_before_it_was_left_has_it() -> None:
+    talk = Talk()
+    talk.conversation.subscribe("A@ticker")
+    talk.begin()
+    talk.conversation.unsubscribe("A@ticker")
+    talk.conversation.subscribe("A@ticker")
+    requests = talk.said()
+
+    assert [each["op"] for each in requests] == ["unsubscribe", "subscribe"]
+    assert talk.agree(requests) == [Subscribed("A@ticker")]
+    assert talk.event("A@ticker", 1) == [Event("A@ticker", 1)]
+
+
 def test_requests_keep_to_a_pace_that_a_server_bears() -> None:
     talk = Talk()
     talk.begin()
@@ -495,6 +527,8 @@ def test_a_login_as_another_user_asks_for_the_private_channels_again() -> None:
     assert without_id(requests) == [{"op": "subscribe", "channel": "@order"}]
     assert talk.agree(requests) == [Subscribed("@order")]
     assert talk.event("@order", 1) == [Event("@order", 1)]
+    talk.conversation.subscribe("@balance")  # it is logged in
+    assert [each["channel"] for each in talk.said()] == ["@balance"]
 
 
 def test_an_earlier_login_stands_when_another_is_refused() -> None:
@@ -547,6 +581,28 @@ def test_a_book_that_breaks_again_and_again_is_asked_for_ever_more_slowly() -> N
         talk.agree(requests)
 
     assert pauses == [0, 0.25, 0.5, 1, 2, 4, 8, 15]
+
+
+def test_a_book_that_held_for_a_while_is_repaired_at_once() -> None:
+    talk = Talk()
+    talk.conversation.subscribe("A@depth")
+    talk.begin()
+    for _ in range(3):
+        talk.event("A@depth", SNAPSHOT)
+        talk.event("A@depth", {**LATER, "first": 2, "last": 2, "prev": 1})
+        talk.event("A@depth", {**LATER, "first": 9, "last": 9, "prev": 8})
+        requests = talk.said()
+        assert [each["op"] for each in requests] == ["subscribe"]
+        talk.agree(requests)
+
+
+def test_numbers_that_begin_anew_are_a_loss() -> None:
+    talk = Talk()
+    talk.conversation.subscribe("A@trades", numbered=True)
+    talk.begin()
+    assert talk.event("A@trades", "x", seq=5, epoch=1) == [Event("A@trades", "x", 5, 1)]
+    assert talk.event("A@trades", "y", seq=1, epoch=2) == [Lost("A@trades"), Event("A@trades", "y", 1, 2)]
+    assert talk.event("A@trades", "z", seq=2, epoch=2) == [Event("A@trades", "z", 2, 2)]
 
 
 def test_stale_and_live_are_told_and_kept() -> None:
