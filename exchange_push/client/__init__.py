@@ -2,7 +2,7 @@
 
 from exchange_push.client.book import Book, Quote
 from exchange_push.client.connecting import Client
-from exchange_push.client.conversation import Position, Subscription
+from exchange_push.client.subscription import Position, Subscription
 from exchange_push.client.updates import (
     Closed,
     Connected,

@@ -15,7 +15,9 @@ from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from exchange_push.client.conversation import Conversation, Subscription, back_off, comes_back
+from exchange_push.client.conversation import Conversation
+from exchange_push.client.pauses import back_off, comes_back
+from exchange_push.client.subscription import Subscription
 from exchange_push.client.updates import Closed, Connected, Event, Notice
 
 Token: TypeAlias = str | Callable[[], str | Coroutine[Any, Any, str] | Deferred[str]]

@@ -4,19 +4,20 @@ It lives longer than a connection: `opened` and `closed` tell it of those, `requ
 keeps no queue: what is not asked for yet follows from what is wanted and what is there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
-from exchange_push.client.book import Book, Broken
+from exchange_push.client.book import Broken
+from exchange_push.client.login import Login
+from exchange_push.client.pauses import back_off
+from exchange_push.client.subscription import Position, State, Subscription, new_subscription
 from exchange_push.client.updates import (
     Event,
     Gap,
     Live,
     LoggedIn,
     LoggedOut,
-    LoginFailed,
     Lost,
     Notice,
     Refused,
@@ -39,73 +40,6 @@ _SLOWER_MS: Final = 1_000  # after "too many requests"
 _RETRY_MS: Final = 500
 _RETRY_MOST_MS: Final = 30_000
 _SYSTEM: Final = "system"
-
-_AFTER_A_CHANGE: Final = frozenset((1002, 1003, 1007, 1009))  # we broke the protocol: we would do it again
-
-
-def comes_back(code: int, *, ours: bool = False) -> bool:
-    """Whether a connection that was closed with this code is to be tried again. `ours`: we closed it for a fault."""
-    return ours or not (code in _AFTER_A_CHANGE or 4500 <= code < 5000)
-
-
-def back_off(attempts: int, random: Callable[[], float], first: float, most: float) -> float:
-    """How long to wait after so many attempts in a row: twice as long each time, from half of it to all of it.
-
-    `random` gives [0, 1): clients that lost a server together do not come back together.
-    """
-    whole: float = min(most, first * 2 ** min(attempts - 1, 30))
-    return whole * (1 + random()) / 2
-
-
-class Position(NamedTuple):
-    """How far a numbered channel was heard."""
-
-    epoch: int
-    seq: int
-
-
-class _State(Enum):
-    WAITING = auto()
-    ASKED = auto()
-    THERE = auto()
-    REFUSED = auto()
-
-
-@dataclass(slots=True, eq=False)
-class Subscription:
-    """What a client wants to hear, and what is known of it. `book` is there for `@depth`."""
-
-    channel: str
-    numbered: bool = False
-    book: Book | None = None
-    stale: bool = False
-    """May it be old? The server said so."""
-    position: Position | None = None
-    _state: _State = _State.WAITING
-    _heard: bool = False  # taken by the server on this connection, even where it is asked for again
-    _alone: bool = False  # a request with others was refused: now each for itself
-    _fresh: bool = False  # the current state may come, under the number that is known
-    _at_ms: float = 0
-    _repairs: int = 0
-
-    @property
-    def private(self) -> bool:
-        return self.channel.startswith("@")
-
-    @property
-    def there(self) -> bool:
-        """Is it subscribed now?"""
-        return self._state is _State.THERE
-
-
-class _Login(Enum):
-    NOBODY = auto()  # there is no token, and never was
-    WANTED = auto()
-    FETCHING = auto()
-    GIVEN = auto()
-    ASKED = auto()
-    IN = auto()
-    OUT = auto()  # until somebody says so, or the next connection
 
 
 class _Asked(NamedTuple):
@@ -139,9 +73,8 @@ class _Connection:
     pace: _Pace
     asked: dict[int, _Asked] = field(default_factory=dict)
     leaving: dict[str, None] = field(default_factory=dict)
-    refused_logins: int = 0
-    logged_in: bool = False
-    logged_in_again: bool = False
+    held: dict[str, None] = field(default_factory=dict)
+    """What the server may have subscribed."""
 
 
 class Conversation:
@@ -152,13 +85,9 @@ class Conversation:
         self.latency_ms: float | None = None
         """From the last ping to its answer."""
         self._random = random
-        self._renews = renews
+        self._login = Login(random, wanted=logs_in, renews=renews)
         self._connection: _Connection | None = None
         self._last_id = 0
-        self._login = _Login.WANTED if logs_in else _Login.NOBODY
-        self._login_at_ms = 0.0
-        self._login_tries = 0
-        self._token = ""
         self._system = Subscription(_SYSTEM)  # ours; the user may have one too
         self._waiting: dict[Subscription, None] = {self._system: None}
 
@@ -169,10 +98,7 @@ class Conversation:
         old = self.subscriptions.get(channel)
         if old is not None:
             self._waiting.pop(old, None)
-        found = Subscription(channel, channel.startswith("@") if numbered is None else numbered)
-        kind = channel.partition("@")[2]
-        if kind == "depth" or kind.startswith("depth_"):
-            found.book, found.numbered = Book(), False  # it begins with a snapshot each time
+        found = new_subscription(channel, numbered)
         self.subscriptions[channel] = found
         if channel == _SYSTEM:
             self._waiting.pop(self._system, None)
@@ -186,13 +112,12 @@ class Conversation:
         if gone is None or gone is self._system:  # that one stays for us
             return
         self._waiting.pop(gone, None)
-        if self._connection is not None and (gone._heard or gone._state is _State.ASKED):
+        if self._connection is not None and channel in self._connection.held:
             self._connection.leaving[channel] = None
 
     def log_in(self, *, renews: bool) -> None:
         """There is a token, perhaps another: log in with it."""
-        self._renews = renews
-        self._login, self._login_at_ms = _Login.WANTED, 0
+        self._login.want(renews=renews)
 
     # -- the connection
 
@@ -205,18 +130,17 @@ class Conversation:
         self.latency_ms = None
         for subscription in [self._system, *self.subscriptions.values()]:
             self._begin_again(subscription)
-        if self._login is not _Login.NOBODY:
-            self._login, self._login_at_ms, self._login_tries = _Login.WANTED, 0, 0
+        self._login.closed()
 
     def _begin_again(self, subscription: Subscription) -> None:
-        subscription._heard = subscription.stale = subscription._alone = False
+        subscription.heard = subscription.stale = subscription.alone = False
         if subscription.book is not None:
             subscription.book.lose()
-        if subscription._state is not _State.REFUSED:
+        if subscription.state is not State.REFUSED:
             self._ask_again(subscription)
 
     def _ask_again(self, subscription: Subscription, at_ms: float = 0) -> None:
-        subscription._state, subscription._at_ms = _State.WAITING, at_ms
+        subscription.state, subscription.at_ms = State.WAITING, at_ms
         self._waiting[subscription] = None
 
     def is_dead(self, now_ms: float) -> bool:
@@ -228,29 +152,14 @@ class Conversation:
 
     def wants_token(self, now_ms: float) -> bool:
         """Whether a token is needed; `token` or `no_token` is to be called then, now or later."""
-        if self._connection is None or self._login is not _Login.WANTED or now_ms < self._login_at_ms:
-            return False
-        self._login = _Login.FETCHING
-        return True
+        return self._connection is not None and self._login.wants_token(now_ms)
 
     def token(self, token: str) -> None:
-        if self._login is _Login.FETCHING:
-            self._login, self._token = _Login.GIVEN, token
+        self._login.given(token)
 
-    def no_token(self, reason: str, now_ms: float) -> list[Notice]:
+    def no_token(self, reason: str, now_ms: float) -> Sequence[Notice]:
         """It could not be had."""
-        if self._login is not _Login.FETCHING:
-            return []
-        self._log_in_later(now_ms)
-        return [LoginFailed(None, reason, again=True)]
-
-    def _log_in_later(self, now_ms: float) -> None:
-        self._login_tries += 1
-        self._login = _Login.WANTED
-        self._login_at_ms = now_ms + back_off(self._login_tries, self._random, 2 * _RETRY_MS, _RETRY_MOST_MS)
-
-    def _may_ask(self, subscription: Subscription) -> bool:
-        return not subscription.private or self._login in (_Login.NOBODY, _Login.IN)
+        return self._login.missing(reason, now_ms)
 
     # -- what is to be sent
 
@@ -270,21 +179,24 @@ class Conversation:
         if connection.leaving:
             channel = next(iter(connection.leaving))
             del connection.leaving[channel]
+            connection.held.pop(channel, None)
             return self._ask(connection, _Asked("unsubscribe", now_ms, left=channel), {"channel": channel})
         if self._waiting:
             request = self._next_subscription(connection, now_ms)
             if request is not None:
                 return request
-        if self._login is _Login.GIVEN:
-            # After what is public: what follows a login waits for the auth service.
-            self._login = _Login.ASKED
-            return self._ask(connection, _Asked("auth", now_ms), {"token": self._token})
+        token = self._login.take_token()
+        if token is not None:  # after what is public: what follows a login waits for the auth service
+            return self._ask(connection, _Asked("auth", now_ms), {"token": token})
         if not connection.asked and now_ms - connection.pong_at_ms >= PING_MS:
             return self._ask(connection, _Asked("ping", now_ms))
         return None
 
+    def _may_ask(self, subscription: Subscription) -> bool:
+        return not subscription.private or self._login.allows_private
+
     def _next_subscription(self, connection: _Connection, now_ms: float) -> dict[str, Any] | None:
-        due = [found for found in self._waiting if found._at_ms <= now_ms and self._may_ask(found)]
+        due = [found for found in self._waiting if found.at_ms <= now_ms and self._may_ask(found)]
         if not due:
             return None
         first = due[0]
@@ -297,13 +209,14 @@ class Conversation:
         elif first.numbered:
             options["seq"] = True
         together = [first]
-        if not (resumed or first._alone):
-            alike = [found for found in due[1:] if _alike(first, found)]
+        if not (resumed or first.alone):
+            alike = [found for found in due[1:] if first.like(found)]
             together += alike[: _NAMES - 1]
         for subscription in together:
-            subscription._state = _State.ASKED
+            subscription.state = State.ASKED
             del self._waiting[subscription]
         names = [subscription.channel for subscription in together]
+        connection.held.update(dict.fromkeys(names))
         named: dict[str, Any] = {"channel": names[0]} if len(names) == 1 else {"channels": names}
         return self._ask(connection, _Asked("subscribe", now_ms, tuple(together), resumed), named | options)
 
@@ -327,13 +240,24 @@ class Conversation:
                     return self._take_answer(connection, asked, message, now_ms)
             elif isinstance(name, str) and "data" in message:
                 if name == _SYSTEM:
-                    return self._take_system(connection, message["data"], message)
+                    return self._take_system(message["data"], message)
                 subscription = self.subscriptions.get(name)
                 if subscription is not None:
                     return self._take_event(subscription, message, now_ms)
                 if name in connection.leaving or any(asked.op == "unsubscribe" for asked in connection.asked.values()):
                     return []  # it was on its way when it was no longer wanted
+            subscription = self._numbered_by(message)
+            if subscription is not None:
+                return self._take_event(subscription, {**message, "data": message}, now_ms)
         return [Unasked(message)]
+
+    def _numbered_by(self, message: dict[str, Any]) -> Subscription | None:
+        """The channel of a message that a back end pushed whole, without naming it: no two have the same epoch."""
+        number = _position(message)
+        for subscription in self.subscriptions.values() if number else ():
+            if number and subscription.position and subscription.position.epoch == number.epoch:
+                return subscription
+        return None
 
     def _take_answer(
         self, connection: _Connection, asked: _Asked, message: dict[str, Any], now_ms: float
@@ -344,7 +268,7 @@ class Conversation:
             connection.pong_at_ms = now_ms
             self.latency_ms = now_ms - asked.at_ms
         elif asked.op == "auth":
-            return self._take_login(connection, refused_as, msg, now_ms)
+            return self._take_login(refused_as, msg, now_ms)
         elif asked.op == "subscribe":
             mine = [found for found in asked.subscriptions if self._is_wanted(found)]
             if refused_as is None:
@@ -358,29 +282,14 @@ class Conversation:
     def _is_wanted(self, subscription: Subscription) -> bool:
         return subscription is self._system or self.subscriptions.get(subscription.channel) is subscription
 
-    def _take_login(
-        self, connection: _Connection, refused_as: int | None, msg: str, now_ms: float
-    ) -> list[Event | Notice]:
-        if self._login is not _Login.ASKED:
-            return []  # another one is on its way
-        if refused_as is None:
-            self._login, self._login_tries = _Login.IN, 0
-            connection.refused_logins = 0
-            connection.logged_in_again, connection.logged_in = connection.logged_in, True
+    def _take_login(self, refused_as: int | None, msg: str, now_ms: float) -> list[Event | Notice]:
+        told = self._login.answered(refused_as, msg, now_ms)
+        if isinstance(told, LoggedIn):
             for subscription in self.subscriptions.values():
                 # As another user the former subscriptions are gone; as the same it does no harm to ask again.
-                if subscription.private and subscription._heard:
+                if subscription.private and subscription.heard:
                     self._ask_again(subscription)
-            return [LoggedIn()]
-        if refused_as in (ClientCode.LOGIN_UNAVAILABLE, ClientCode.TOO_MANY_REQUESTS):
-            self._log_in_later(now_ms)
-        elif refused_as == ClientCode.LOGIN_REFUSED and self._renews and not connection.refused_logins:
-            # The token may have just run out. Not a third time: that would close the connection.
-            connection.refused_logins += 1
-            self._login, self._login_at_ms = _Login.WANTED, 0
-        else:  # an earlier login stands
-            self._login = _Login.IN if connection.logged_in else _Login.OUT
-        return [LoginFailed(refused_as, msg, again=self._login is _Login.WANTED)]
+        return [] if told is None else [told]
 
     def _take_subscribed(
         self, mine: list[Subscription], asked: _Asked, message: dict[str, Any]
@@ -388,13 +297,13 @@ class Conversation:
         updates: list[Event | Notice] = []
         numbers = message.get("channels")
         for subscription in mine:
-            subscription._state, subscription._heard = _State.THERE, True
+            subscription.state, subscription.heard = State.THERE, True
             if subscription.numbered:
                 lost = asked.resumed and message.get("recovered") is not True
                 if lost or not asked.resumed:
                     number = numbers.get(subscription.channel) if isinstance(numbers, dict) else message
                     subscription.position = _position(number)
-                    subscription._fresh = True
+                    subscription.fresh = True
                 if lost:
                     updates.append(Lost(subscription.channel))
             if subscription.channel in self.subscriptions:
@@ -410,27 +319,26 @@ class Conversation:
                 connection.pace.left = 0
                 self._ask_again(subscription, now_ms + _SLOWER_MS)
             elif asked > 1:  # all or none: one of them is wrong
-                subscription._alone = True
+                subscription.alone = True
                 self._ask_again(subscription)
-            elif code == ClientCode.NOT_AUTH and self._login is not _Login.NOBODY:
-                if self._login is _Login.IN:  # it ended, and the news of that is not here yet
-                    self._login = _Login.OUT
+            elif code == ClientCode.NOT_AUTH and self._login.expected:
+                self._login.lost()
                 self._ask_again(subscription)
             else:
-                subscription._state, subscription._heard = _State.REFUSED, False
+                subscription.state, subscription.heard = State.REFUSED, False
                 if subscription is not self._system or _SYSTEM in self.subscriptions:
                     updates.append(Refused(subscription.channel, code, msg))
         return updates
 
     def _take_event(self, subscription: Subscription, message: dict[str, Any], now_ms: float) -> list[Event | Notice]:
-        if not subscription._heard:
+        if not subscription.heard:
             return []
         name, data = subscription.channel, message["data"]
         updates: list[Event | Notice] = []
         number = _position(message) if subscription.numbered else None
         if number is not None:
-            known, fresh = subscription.position, subscription._fresh
-            subscription.position, subscription._fresh = number, False
+            known, fresh = subscription.position, subscription.fresh
+            subscription.position, subscription.fresh = number, False
             if known is not None and number.epoch != known.epoch:
                 updates.append(Lost(name))
             elif known is not None and number.seq > known.seq + 1:
@@ -441,27 +349,27 @@ class Conversation:
         if subscription.book is not None:
             try:
                 if not subscription.book.apply(data):
-                    if subscription._state is not _State.THERE:
+                    if subscription.state is not State.THERE:
                         return updates
                     raise Broken("an update, expected a snapshot first")
             except Broken as broken:
                 return [*updates, *self._repair(subscription, str(broken), now_ms)]
             if isinstance(data, dict) and data.get("type") == "update":
-                subscription._repairs = 0
+                subscription.repairs = 0
         seq, epoch = (None, None) if number is None else (number.seq, number.epoch)
         updates.append(Event(name, data, seq, epoch, subscription.book))
         return updates
 
     def _repair(self, subscription: Subscription, reason: str, now_ms: float) -> list[Event | Notice]:
         """Ask for a snapshot; a book that breaks again and again must not be asked for without end."""
-        tries = subscription._repairs
-        subscription._repairs += 1
-        if subscription._state is _State.THERE:
+        tries = subscription.repairs
+        subscription.repairs += 1
+        if subscription.state is State.THERE:
             wait_ms = back_off(tries, self._random, _RETRY_MS, _RETRY_MOST_MS) if tries else 0.0
             self._ask_again(subscription, now_ms + wait_ms)
         return [Gap(subscription.channel, reason)]
 
-    def _take_system(self, connection: _Connection, data: object, message: dict[str, Any]) -> list[Event | Notice]:
+    def _take_system(self, data: object, message: dict[str, Any]) -> list[Event | Notice]:
         updates: list[Event | Notice] = []
         match data:
             case {"type": "stale", "channel": str(name), "since": int(since)}:
@@ -474,34 +382,18 @@ class Conversation:
                     updates.append(Live(name))
             case {"type": "logout", "reason": str(reason)}:
                 updates.append(LoggedOut(reason))
-                self._log_out(connection, reason)
+                self._log_out(reason)
             case {"type": "shutdown", "inMs": int(in_ms)}:
                 updates.append(Shutdown(in_ms))
         if _SYSTEM in self.subscriptions:
             updates.append(Event(_SYSTEM, data, message.get("seq"), message.get("epoch")))
         return updates
 
-    def _log_out(self, connection: _Connection, reason: str) -> None:
-        if reason == "replaced" and connection.logged_in_again:
-            connection.logged_in_again = False  # by ourselves, just now
-            return
-        connection.logged_in = False
-        for subscription in self.subscriptions.values():
-            if subscription.private and self._login is not _Login.NOBODY:
-                self._begin_again(subscription)
-        if self._login is _Login.IN or (self._login is _Login.OUT and reason == "expired"):
-            # Who was logged out on purpose stays out, until `log_in` or another connection.
-            self._login, self._login_at_ms = (_Login.WANTED if reason == "expired" else _Login.OUT), 0
-
-
-def _alike(one: Subscription, other: Subscription) -> bool:
-    """Whether one request can ask for both."""
-    return (
-        not other._alone
-        and (one.book is None) == (other.book is None)
-        and one.numbered == other.numbered
-        and (not other.numbered or other.position is None)
-    )
+    def _log_out(self, reason: str) -> None:
+        if self._login.ended(reason):
+            for subscription in self.subscriptions.values():
+                if subscription.private:
+                    self._begin_again(subscription)
 
 
 def _answered(connection: _Connection, message: dict[str, Any]) -> _Asked | None:

@@ -108,7 +108,7 @@ class Shutdown(msgspec.Struct, frozen=True):
 
 
 class Unasked(msgspec.Struct, frozen=True):
-    """A message that belongs to no subscription: a back end sent it to this connection."""
+    """A message of a back end that names no channel: sent to this connection, or pushed whole to one of its channels."""
 
     message: Any
 

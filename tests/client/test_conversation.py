@@ -25,7 +25,8 @@ from exchange_push.client import (
     Subscribed,
     Unasked,
 )
-from exchange_push.client.conversation import PATIENCE_MS, PING_MS, Conversation, back_off, comes_back
+from exchange_push.client.conversation import PATIENCE_MS, PING_MS, Conversation
+from exchange_push.client.pauses import back_off, comes_back
 from exchange_push.pubsub.channel import Channel
 from exchange_push.pubsub.login import Login
 from exchange_push.pubsub.publication import Publication
@@ -364,6 +365,16 @@ def test_what_is_wanted_no_longer_before_it_was_asked_for_is_not_asked_for() -> 
     assert talk.said() == []
 
 
+def test_a_channel_that_was_begun_anew_and_then_left_is_unsubscribed() -> None:
+    talk = Talk()
+    talk.conversation.subscribe("A@ticker")
+    talk.begin()
+    talk.conversation.subscribe("A@ticker")
+    talk.conversation.unsubscribe("A@ticker")
+
+    assert without_id(talk.said()) == [{"op": "unsubscribe", "channel": "A@ticker"}]
+
+
 def test_who_comes_back_to_a_channel_before_it_was_left_has_it() -> None:
     talk = Talk()
     talk.conversation.subscribe("A@ticker")
@@ -381,8 +392,8 @@ def test_requests_keep_to_a_pace_that_a_server_bears() -> None:
     talk = Talk()
     talk.begin()
     for number in range(200):
-        talk.conversation.subscribe(f"S{number}@trades", numbered=True).position = None
-        talk.conversation.subscriptions[f"S{number}@trades"]._alone = True
+        talk.conversation.subscribe(f"S{number}@trades", numbered=True)
+        talk.conversation.subscriptions[f"S{number}@trades"].alone = True
     at_once = len(talk.said())
     in_ten_seconds = sum(len(talk.said(100)) for _ in range(100))
 
@@ -468,7 +479,7 @@ def test_a_login_that_is_unavailable_is_tried_again_after_a_growing_pause() -> N
         begun = talk.now_ms
         while True:
             talk.agree(talk.said(100))
-            if talk.conversation._login_at_ms <= talk.now_ms:
+            if talk.conversation._login._at_ms <= talk.now_ms:
                 break
         pauses.append(round((talk.now_ms - begun) / 1000, 1))
 
@@ -594,6 +605,22 @@ def test_a_book_that_held_for_a_while_is_repaired_at_once() -> None:
         requests = talk.said()
         assert [each["op"] for each in requests] == ["subscribe"]
         talk.agree(requests)
+
+
+def test_a_pushed_message_that_names_no_channel_belongs_to_the_one_that_it_is_numbered_by() -> None:
+    talk = Talk()
+    talk.conversation.subscribe("@order")
+    talk.conversation.subscribe("@balance")
+    for number, request in enumerate(talk.open()):
+        named = {name: {"epoch": number + place, "seq": 0} for place, name in enumerate(request["channels"])}
+        talk.hear({"result": True, "channels": named, "id": request["id"]})
+    known = talk.conversation.subscriptions["@balance"].position
+    assert known is not None
+    message = {"hello": 1, "seq": 1, "epoch": known.epoch}
+
+    assert talk.hear(message) == [Event("@balance", message, 1, known.epoch)]
+    assert talk.event("@balance", "x", seq=2, epoch=known.epoch) == [Event("@balance", "x", 2, known.epoch)]
+    assert talk.hear({"hello": 1, "seq": 1, "epoch": 99}) == [Unasked({"hello": 1, "seq": 1, "epoch": 99})]
 
 
 def test_numbers_that_begin_anew_are_a_loss() -> None:
