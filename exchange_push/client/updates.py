@@ -108,7 +108,7 @@ class Shutdown(msgspec.Struct, frozen=True):
 
 
 class Unasked(msgspec.Struct, frozen=True):
-    """A message of a back end that names no channel: sent to this connection, or pushed whole to one of its channels."""
+    """A message of a back end that names no channel: sent to this connection, or pushed whole to a channel."""
 
     message: Any
 

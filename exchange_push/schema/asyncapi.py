@@ -8,7 +8,7 @@ from exchange_push.config import Config
 from exchange_push.market.payloads import payload_type
 from exchange_push.pubsub.channel import ALL, SYMBOL, ChannelKind, Owner, SlowPolicy
 from exchange_push.schema.parts import Schema, described, our_version, reference
-from exchange_push.wire.described import REQUESTS, Error, SystemData
+from exchange_push.wire.described import NOT_BESIDE, REQUESTS, Error, SystemData
 
 # A conversation is one WebSocket; the channels of the catalogue are what is heard on it.
 _CONVERSATION: Final = "conversation"
@@ -54,11 +54,13 @@ def asyncapi(config: Config) -> Schema:
     requests = [shape for shapes, _ in REQUESTS.values() for shape in shapes]
     answers = list(dict.fromkeys(answer for _, answer in REQUESTS.values()))
     data, schemas = described([*(row.data for row in rows), *requests, *answers, Error])
+    for shape, key in NOT_BESIDE.items():
+        schemas[shape.__name__]["not"] = {"required": [key]}
     for row, schema in zip(rows, data, strict=False):
         schemas[f"{row.key}_event"] = _event(row, schema)
     events = [f"{row.key}_event" for row in rows]
     schemas["ClientMessage"] = {
-        "description": "All that a client can say. No request has both channel and channels.",
+        "description": "All that a client can say.",
         "oneOf": [reference(shape.__name__) for shape in requests],
     }
     schemas["ServerMessage"] = {

@@ -160,6 +160,14 @@ REQUESTS: Final[dict[str, tuple[tuple[type[Struct], ...], type[Struct]]]] = {
 }
 """By op: the shapes of a request, and its answer. Any may be answered by an Error instead."""
 
+NOT_BESIDE: Final[dict[type[Struct], str]] = {
+    Subscribe: "channels",
+    SubscribeAll: "channel",
+    Unsubscribe: "channels",
+    UnsubscribeAll: "channel",
+}
+"""A key that a request may not have, whatever stands there."""
+
 # -- back ends
 
 PushId: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | str | UnsetType | None

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_twisted
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
@@ -129,6 +129,8 @@ def several(message: dict[str, Any]) -> bool:
 
 
 @given(MESSAGE)
+@example({"op": "subscribe", "channel": None, "channels": ["BTCUSDT@depth"]})
+@example({"op": "unsubscribe", "channel": "BTCUSDT@depth", "channels": None})
 def test_a_message_is_a_request_for_the_document_if_it_is_one_for_the_code(message: Any) -> None:
     valid = of_messages("ClientMessage").is_valid(message)
     if isinstance(message, dict) and message.get("op") == "subscribe" and "since" in message and several(message):
