@@ -69,11 +69,17 @@ async def tls_client(running: Running, certificate: Path, client: WsClient | Non
     return await over(running, wrapClientTLS(trusting(certificate), tcp), client)
 
 
-async def over(running: Running, endpoint: Any, client: WsClient | None = None, before: bytes = b"") -> WsClient:
+async def over(
+    running: Running,
+    endpoint: Any,
+    client: WsClient | None = None,
+    before: bytes = b"",
+    path: str = "/exchange-stream",
+) -> WsClient:
     """A client that shook hands by way of this endpoint, after the bytes `before`."""
     found = client or WsClient()
     await connectProtocol(endpoint, found)
-    found.transport.write(before + handshake("/exchange-stream", {}))
+    found.transport.write(before + handshake(path, {}))
     await found.until(lambda: found.head is not None or found.lost is not None)
     running.callers.append(found)
     assert found.head is not None
@@ -95,26 +101,13 @@ async def test_a_fan_out_reaches_clients_over_tls(start: Start, certificate: Pat
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_client_library_checks_the_certificate_of_a_server(start: Start, certificate: Path) -> None:
+async def test_clients_of_binance_that_insist_on_it_come_over_tls(start: Start, certificate: Path) -> None:
     running = start(listen=[endpoint(certificate)])
-    running.feed(["book", "BTCUSDT", 7, 1_700_000_000_000, [["50000.00", "1.5"]], []])
-    url = f"wss://{LOOPBACK}:{running.port('listen 1')}/exchange-stream"
-    notices: list[Any] = []
-    wary = Client(url, reactor=reactor, on_notice=notices.append)
-    wary.startService()
-    await running.until(lambda: bool(notices))
-    assert isinstance(notices[0], Closed)
-    assert "certificate verify failed" in notices[0].reason
-    await wary.stopService()
-
     tcp = HostnameEndpoint(reactor, LOOPBACK, running.port("listen 1"))
-    trusts = Client(url, reactor=reactor, endpoint=wrapClientTLS(trusting(certificate), tcp))
-    book = trusts.subscribe("BTCUSDT@depth", lambda event: None).book
-    assert book is not None
-    trusts.startService()
-    await running.until(lambda: book.in_sync)
-    assert book.bids() == [("50000.00", "1.5")]
-    await trusts.stopService()
+    client = await over(running, wrapClientTLS(trusting(certificate), tcp), path="/ws/btcusdt@trade")
+    running.feed(["trade", "BTCUSDT", 7, "50000.1", "1", "buy", 1_700_000_000_000, None])
+    found = await client.next()
+    assert (found["e"], found["t"]) == ("trade", 7)
 
 
 @pytest_twisted.ensureDeferred
@@ -283,3 +276,26 @@ async def test_without_its_proxy_header_a_connection_is_nobodys(start: Start) ->
     await bare.gone()
 
     assert bare.data == b""
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_client_library_checks_the_certificate_of_a_server(start: Start, certificate: Path) -> None:
+    running = start(listen=[endpoint(certificate)])
+    running.feed(["book", "BTCUSDT", 7, 1_700_000_000_000, [["50000.00", "1.5"]], []])
+    url = f"wss://{LOOPBACK}:{running.port('listen 1')}/exchange-stream"
+    notices: list[Any] = []
+    wary = Client(url, reactor=reactor, on_notice=notices.append)
+    wary.startService()
+    await running.until(lambda: bool(notices))
+    assert isinstance(notices[0], Closed)
+    assert "certificate verify failed" in notices[0].reason
+    await wary.stopService()
+
+    tcp = HostnameEndpoint(reactor, LOOPBACK, running.port("listen 1"))
+    trusts = Client(url, reactor=reactor, endpoint=wrapClientTLS(trusting(certificate), tcp))
+    book = trusts.subscribe("BTCUSDT@depth", lambda event: None).book
+    assert book is not None
+    trusts.startService()
+    await running.until(lambda: book.in_sync)
+    assert book.bids() == [("50000.00", "1.5")]
+    await trusts.stopService()
