@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Clients of others, for the tests only. An environment of their own: they may want other versions of libraries than we do.
 CLIENTS := .venv-clients
 
-.PHONY: demo test check wheel conformance bench clean
+.PHONY: demo test check wheel conformance bench spec clean
 
 demo: $(VENV)/.installed
 	$(BIN)/exchange-push --demo
@@ -43,6 +43,12 @@ conformance: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
+
+# The protocols as documents, in build/.
+spec: $(VENV)/.installed
+	mkdir -p build
+	$(BIN)/python -m exchange_push.schema asyncapi > build/asyncapi.json
+	$(BIN)/python -m exchange_push.schema openapi > build/openapi.json
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
