@@ -63,6 +63,7 @@ from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication
 from exchange_push.pubsub.session import Session
 from exchange_push.pubsub.terms import Terms
+from exchange_push.schema.pages import schema_pages
 from exchange_push.store.keeper import Keeper
 from exchange_push.wire.dialects.deflated import deflated
 from exchange_push.wire.events import DecodedEvents
@@ -237,6 +238,7 @@ class ExchangePush(MultiService):
         pages: dict[bytes, Answer | AnyRequest] = {
             b"/v1/symbols": lambda asked: self._symbols(),
             **self.history.pages(),
+            **schema_pages(self.config),
         }
         if self.config.binance.enabled:
             pages |= self.asking.pages()
