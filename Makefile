@@ -2,17 +2,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Clients of others, for the tests only. An environment of their own: they may want other versions of libraries than we do.
+CLIENTS := .venv-clients
 
 .PHONY: demo test check wheel conformance bench spec clean
 
 demo: $(VENV)/.installed
 	$(BIN)/exchange-push --demo
 
-test: $(VENV)/.tested
+test: $(VENV)/.tested $(CLIENTS)/.installed
 	$(BIN)/python -m pytest -q
 
 # What CI runs: lint, types, a wheel that works, then the tests (import rules among them).
-check: $(VENV)/.checked
+check:
+	$(MAKE) -j2 $(VENV)/.checked $(CLIENTS)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -62,5 +65,13 @@ $(VENV)/.checked: $(VENV)/.tested
 	$(BIN)/python -m pip install -q -e '.[test,check]'
 	touch $@
 
+# What the extra asks for, and not the package itself: clients know nothing of it, and pip may work on the checkout here.
+$(CLIENTS)/.installed: setup.cfg
+	$(PYTHON) -m venv --clear $(CLIENTS)
+	$(PYTHON) -c 'from configparser import ConfigParser as Parser; extras = Parser(); extras.read("setup.cfg"); \
+		print(extras["options.extras_require"]["clients"])' > $(CLIENTS)/requirements.txt
+	$(CLIENTS)/bin/python -m pip install -q --no-compile -r $(CLIENTS)/requirements.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

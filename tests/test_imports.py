@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 _TOP = Path(__file__).parent.parent
@@ -14,3 +15,12 @@ def test_imports_point_one_way_and_pure_rooms_stay_pure() -> None:
 
     assert done.returncode == 0, done.stdout
     assert "2 kept, 0 broken" in done.stdout
+
+
+def test_a_wheel_has_every_package() -> None:
+    setup = ConfigParser()
+    setup.read(_TOP / "setup.cfg")
+    folders = {file.parent.relative_to(_TOP) for file in (_TOP / "exchange_push").rglob("__init__.py")}
+
+    listed = setup["options"]["packages"].split()
+    assert listed == [*sorted(".".join(folder.parts) for folder in folders), "twisted.plugins"]

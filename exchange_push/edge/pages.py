@@ -163,11 +163,15 @@ class _Pages(Resource):
 
 
 class _OneRequest(HTTPChannel):
-    """Closes after its request: the head of a next one would not pass the Front and its limits."""
+    """Closes after its request: the head of a next one would not pass the Front and its limits.
+
+    It says so: clients that keep connections would send their next request into the closed one.
+    """
 
     transport: Any
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
+        request.setHeader("connection", "close")
         return False
 
     def requestDone(self, request: Request) -> None:

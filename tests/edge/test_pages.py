@@ -58,6 +58,14 @@ def test_a_page_is_json_that_no_cache_keeps() -> None:
     assert Caller().ask("HEAD") == (head, b"")
 
 
+def test_who_would_ask_again_is_told_that_the_connection_ends() -> None:
+    caller = Caller()
+    head, _ = caller.ask(path="/web/page", Connection="keep-alive")
+
+    assert "connection: close" in head.lower().split("\r\n")
+    assert caller.transport.disconnecting
+
+
 def test_a_page_may_be_read_by_listed_origins_only() -> None:
     assert "access-control-allow-origin: https://ex.example" in Caller().ask(Origin="https://ex.example")[0].lower()
     for origin in ("https://evil.example", "null", "https://ex.example.evil.example"):

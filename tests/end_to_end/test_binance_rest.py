@@ -268,8 +268,19 @@ async def test_figures_are_those_of_the_streams(start: Start) -> None:
         "askPrice": "50000.10000000",
         "askQty": "0.75000000",
     }
-    average = (await ask(running, "avgPrice", symbol="BTCUSDT")).body
-    assert average == {"mins": 5, "price": "49999.75714286", "closeTime": T + 2_000}
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_mean_price_is_that_of_the_stream(start: Start) -> None:
+    running = start()
+    await open_market(running, *TRADES)
+    client = await visit(running, "/ws/btcusdt@avgPrice")
+    streamed = await client.next()
+    while streamed["w"] != "49999.75714286":
+        streamed = await client.next()
+
+    found = (await ask(running, "avgPrice", symbol="BTCUSDT")).body
+    assert found == {"mins": 5, "price": streamed["w"], "closeTime": streamed["T"]}
 
 
 @pytest_twisted.ensureDeferred

@@ -1,0 +1,60 @@
+"""The clients' minute begins with the session and goes by while other tests run: it needs time, and little else."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.clients import guard
+from tests.clients.minute import Minute
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-clients/bin/python"
+PATIENCE_S = 240
+
+
+class Going:
+    """A world of clients that has been started."""
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="clients")
+        self.path = Path(self._folder.name)
+        command = guard.inside([sys.executable, "-m", "tests.clients.world", str(PYTHON), str(self.path)])
+        with (self.path / "world.err").open("wb") as errors:
+            self._process = subprocess.Popen(command, cwd=ROOT, stderr=errors, start_new_session=True)
+
+    def minute(self) -> Minute:
+        status = self._process.wait(PATIENCE_S)
+        assert status == 0, (self.path / "world.err").read_text()
+        return Minute(self.path)
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._folder.cleanup()
+
+
+_GOING = pytest.StashKey[Going]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    judges = [item for item in items if "minute" in getattr(item, "fixturenames", ())]
+    items[:] = [item for item in items if item not in set(judges)] + judges
+    if judges and not config.option.collectonly and PYTHON.exists():
+        config.stash[_GOING] = Going()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _GOING in config.stash:
+        config.stash[_GOING].end()
+
+
+@pytest.fixture(scope="session")
+def minute(pytestconfig: pytest.Config) -> Minute:
+    assert _GOING in pytestconfig.stash, "the clients are not installed: make .venv-clients/.installed"
+    return pytestconfig.stash[_GOING].minute()

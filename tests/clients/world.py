@@ -1,0 +1,210 @@
+"""The server, a market, and the clients, for a minute in which things go wrong.
+
+`python -m tests.clients.world PYTHON FOLDER`, with the PYTHON of the clients. What happened is written to FOLDER, a
+line of JSON each, with the time: what the engine told in engine.jsonl, what the clients said of it in clients.jsonl;
+and what the server said of mark prices in its own protocol in native.jsonl. The server hears the engine through
+`Relay`, each client hears the server through a `Proxy` of its own.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.protocol import DatagramProtocol, ProcessProtocol
+from twisted.internet.task import deferLater, react
+from twisted.python.failure import Failure
+
+from exchange_push.demo.auth import TOKENS
+from exchange_push.demo.engine import Engine
+from exchange_push.wire.packet import decode
+from tests.clients.guard import alone, guarded, raise_loopback
+from tests.clients.proxy import LOOPBACK, Proxy
+from tests.clients.tls import self_signed
+from tests.end_to_end.running import Running
+from tests.wsclient import WsClient
+
+PROGRAMS = Path(__file__).parent / "programs"
+NAMES = ("ccxt_spot", "ccxt_futures", "python_binance", "binance_sdk", "unicorn", "cryptofeed_spot")
+WITH_TLS = ("cryptofeed_spot",)
+"""These take nothing else."""
+SYMBOL = "BTCUSDT"
+
+START_S = 60
+"""How long the clients may take for their first book: Python, imports, all of them at once on a small machine."""
+STEADY_S = 13
+"""Between one thing that goes wrong and the next: unicorn asks for no book within 5 s of the last, and a symbol's
+snapshot comes every 5 s.
+"""
+
+
+class Relay(DatagramProtocol):
+    """Hands the engine's packets on to the server and puts them on record, also the one that it loses."""
+
+    def __init__(self, server: tuple[str, int], record: Callable[[Any], None]) -> None:
+        self.lost: list[list[Any]] = []
+        self._losing = False
+        self._server = server
+        self._record = record
+
+    def lose(self) -> None:
+        """The next packet with changes of the book and nothing else of the symbol's: no trade shall be lost."""
+        self._losing = True
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        events: list[Any] = list(decode(datagram).events or [])
+        for event in events:
+            self._record(event)
+        kinds = {event[0] for event in events}
+        if self._losing and kinds == {"depth"} and any(event[1] == SYMBOL for event in events):
+            self._losing = False
+            self.lost.append(events)
+        else:
+            assert self.transport is not None
+            self.transport.write(datagram, self._server)  # type: ignore[attr-defined]
+
+
+class Client(ProcessProtocol):
+    """A program with a client: what it says, line by line."""
+
+    def __init__(self, say: Callable[[dict[str, Any]], None], errors: IO[bytes]) -> None:
+        self.books = 0
+        self.over: Deferred[None] = Deferred()
+        self._say = say
+        self._errors = errors
+        self._rest = b""
+
+    def outReceived(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            said = json.loads(line)
+            self.books += said["kind"] == "book"
+            self._say(said)
+
+    def errReceived(self, data: bytes) -> None:
+        self._errors.write(data)
+
+    def processEnded(self, reason: Failure) -> None:
+        self._say({"kind": "ended", "how": str(reason.value)})
+        self._errors.close()
+        self.over.callback(None)
+
+
+class World:
+    """All of it, on ports that the kernel picks."""
+
+    def __init__(self, reactor: Any, folder: Path) -> None:
+        self._reactor = reactor
+        self._folder = folder
+        self._engine_record = (folder / "engine.jsonl").open("w")
+        self._clients_record = (folder / "clients.jsonl").open("w")
+        self.running = Running(store=str(folder / "store.sqlite"))
+        self.running.backend.answers |= {token: {"uid": uid} for token, uid in TOKENS.items()}
+        self.running.start()
+        self.relay = Relay((LOOPBACK, self.running.feed_port), self._tell_engine)
+        self._relay_port = reactor.listenUDP(0, self.relay, interface=LOOPBACK)
+        self._engine = Engine(reactor, [(LOOPBACK, self._relay_port.getHost().port)], seed=1)
+        self._engine.startService()
+        self._certificate = folder / "certificate.pem"
+        tls = self_signed(LOOPBACK, self._certificate)
+        port = self.running.port("listen 1")
+        self.proxies = {name: Proxy(reactor, port, tls if name in WITH_TLS else None) for name in NAMES}
+        self._clients: dict[str, Client] = {}
+        self._native: WsClient | None = None
+
+    def start_clients(self, python: str) -> None:
+        for name, proxy in self.proxies.items():
+            errors = (self._folder / f"{name}.err").open("wb")
+            client = self._clients[name] = Client(partial(self._tell_client, name), errors)
+            arguments = [*proxy.hosts, *([str(self._certificate)] if name in WITH_TLS else [])]
+            command = [python, "-u", *guarded([str(PROGRAMS / f"{name}.py"), *arguments])]
+            self._reactor.spawnProcess(client, python, command, env=None, path=str(self._folder))
+
+    def late(self) -> list[str]:
+        """Clients without a book."""
+        return [name for name, client in self._clients.items() if not client.books]
+
+    async def wait(self, seconds: float, condition: Callable[[], bool] = lambda: False) -> None:
+        """So long, or until it is so."""
+        ends_s = self._reactor.seconds() + seconds
+        while self._reactor.seconds() < ends_s and not condition():
+            await deferLater(self._reactor, 0.02)
+
+    def mark(self, what: str, **fields: Any) -> None:
+        """Put on record what we did, and how often each client asked for a book up to then."""
+        snapshots = {name: proxy.snapshots for name, proxy in self.proxies.items()}
+        self._write(self._clients_record, kind="mark", what=what, snapshots=snapshots, **fields)
+
+    async def listen(self) -> None:
+        """In the server's own protocol."""
+        self._native = await self.running.client(f"{SYMBOL}@markprice")
+
+    async def stop(self) -> None:
+        if self._native is not None:
+            (self._folder / "native.jsonl").write_bytes(b"\n".join(payload for _, payload in self._native.frames))
+        for client in self._clients.values():
+            if not client.over.called:
+                client.transport.signalProcess("KILL")  # type: ignore[union-attr]
+        await gatherResults([client.over for client in self._clients.values()])
+        for proxy in self.proxies.values():
+            await proxy.stop()
+        await self._engine.stopService()
+        await maybeDeferred(self._relay_port.stopListening)
+        await self.running.stop()
+        self._engine_record.close()
+        self._clients_record.close()
+
+    def _tell_engine(self, event: Any) -> None:
+        self._write(self._engine_record, event=event)
+
+    def _tell_client(self, name: str, said: dict[str, Any]) -> None:
+        self._write(self._clients_record, client=name, **said)
+
+    def _write(self, file: IO[str], **fields: Any) -> None:
+        print(json.dumps({"at": round(self._reactor.seconds(), 3), **fields}), file=file)
+
+
+async def minute(world: World) -> None:
+    """What is done to the clients."""
+    await world.wait(START_S, lambda: not world.late())
+    world.mark("start", late=world.late())
+    await world.wait(STEADY_S)
+
+    world.mark("gap")
+    for proxy in world.proxies.values():
+        proxy.lose(b'"e":"depthUpdate"', f'"s":"{SYMBOL}"'.encode())
+    await world.wait(STEADY_S, lambda: all(proxy.lost for proxy in world.proxies.values()))
+    await world.wait(STEADY_S)
+
+    world.mark("feed gap")
+    world.relay.lose()
+    await world.wait(STEADY_S, lambda: bool(world.relay.lost))
+    await world.wait(STEADY_S)
+
+    world.mark("kick", kicked={name: proxy.kick() for name, proxy in world.proxies.items()})
+    await world.wait(STEADY_S)
+
+    answers = [await world.running.push({}, path=f"/v1/users/{uid}/disconnect") for uid in TOKENS.values()]
+    world.mark("disconnect", answers=answers)
+    await world.wait(STEADY_S)
+    lost = {name: len(proxy.lost) for name, proxy in world.proxies.items()}
+    world.mark("end", lost=lost, lost_of_feed=len(world.relay.lost))
+
+
+async def main(reactor: Any, python: str, folder: str) -> None:
+    if alone():
+        raise_loopback()
+    world = World(reactor, Path(folder))
+    try:
+        await world.listen()
+        world.start_clients(python)
+        await minute(world)
+    finally:
+        await world.stop()
+
+
+if __name__ == "__main__":
+    react(lambda reactor, *arguments: Deferred.fromCoroutine(main(reactor, *arguments)), sys.argv[1:])
