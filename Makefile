@@ -43,7 +43,9 @@ bench: $(VENV)/.installed
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml exchange_push/edge/_sending.c
+# pip keeps to itself what a build says, so the chart library of the page is brought here, which says where there is none.
+$(VENV)/.installed: $(VENV)/bin/python setup.cfg setup.py pyproject.toml exchange_push/edge/_sending.c tools/chart.py
+	@$(BIN)/python tools/chart.py
 	$(BIN)/python -m pip install -q -e .
 	touch $@
 

@@ -27,10 +27,13 @@ from exchange_push.counters import (
     poll_counters,
     store_counters,
 )
+from exchange_push.demo.auth import TOKENS
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.front import Front, one_spelling
 from exchange_push.edge.history import History
 from exchange_push.edge.pages import public_site
+from exchange_push.edge.udf import Udf
+from exchange_push.edge.web import web_pages
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, client_ids
 from exchange_push.errors import CloseCode, ConfigError
 from exchange_push.intake.desk import Desk
@@ -170,7 +173,7 @@ class ExchangePush(MultiService):
         self.ticks.setServiceParent(self)
         self.book_poll.setServiceParent(self)
         self._take_pushes()
-        self._let_clients_in()
+        self._let_clients_in(tuple(TOKENS) if demo else ())
         self._count()
         if demo:
             assert self.asker is not None  # the demo always has one
@@ -202,10 +205,16 @@ class ExchangePush(MultiService):
         Listener("lines", reactor, config.lines.listen, self.lines).setServiceParent(self)
         Listener("api", reactor, config.api.listen, front).setServiceParent(self)
 
-    def _let_clients_in(self) -> None:
+    def _let_clients_in(self, tokens: tuple[str, ...]) -> None:
         clients = self.config.clients
         history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
-        pages = {b"/v1/symbols": lambda asked: self._symbols(), **history.pages()}
+        udf = Udf(history, self._symbol_names, self.config.market.exchange, self.terms.now_ms)
+        pages = {
+            b"/v1/symbols": lambda asked: self._symbols(),
+            **history.pages(),
+            **udf.pages(),
+            **(web_pages(clients.path, tokens) if clients.page else {}),
+        }
         site = public_site(self._reactor, pages, clients.origins)
         self.front = Front(
             self._reactor,
@@ -320,7 +329,10 @@ class ExchangePush(MultiService):
         return None
 
     def _symbols(self) -> list[dict[str, str]]:
-        return [{"symbol": symbol} for symbol in sorted({*self.board.symbols(), *self.config.market.symbols})]
+        return [{"symbol": symbol} for symbol in self._symbol_names()]
+
+    def _symbol_names(self) -> list[str]:
+        return sorted({*self.board.symbols(), *self.config.market.symbols})
 
     # -- start and stop
 

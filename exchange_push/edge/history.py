@@ -36,7 +36,7 @@ class Stored(Protocol):
     def written(self) -> Deferred[None]: ...
 
 
-class _Span(NamedTuple):
+class Span(NamedTuple):
     """What is asked for: `[start, end)` in ms, the oldest of it, or without `start` the newest."""
 
     start: int | None
@@ -68,7 +68,10 @@ class History:
         interval = query.get("interval", "1m")
         if interval not in INTERVALS:
             raise PageError(400, f"interval is {quoted(interval)}, expected one of {', '.join(INTERVALS)}")
-        span = _span(query)
+        return await self.candles(symbol, interval, _span(query))
+
+    async def candles(self, symbol: str, interval: str, span: Span) -> list[KlineData]:
+        """Oldest first, the running one too. Raises StoreUnavailable."""
         held = self._board.held(symbol, interval)
         candles: dict[int, KlineData] = {}
         if held and self._stored is not None and (span.start is None or span.start < held[0].start):
@@ -105,10 +108,15 @@ class History:
         return data if limit is None else {**_fields(data), "bids": data.bids[:limit], "asks": data.asks[:limit]}
 
     def _state(self, symbol: str, kind: str) -> Any:
-        publication = self._board.state(self._channel(f"{symbol}@{kind}"))
-        if publication is None:
+        data = self.state(symbol, kind)
+        if data is None:
             raise PageError(404, f"no {kind} of {symbol} is known")
-        return publication.data
+        return data
+
+    def state(self, symbol: str, kind: str) -> Any:
+        """The data of a symbol's channel that came last; None: there is none yet."""
+        publication = self._board.state(self._channel(f"{symbol}@{kind}"))
+        return None if publication is None else publication.data
 
     def _symbol(self, query: Query, *others: str) -> str:
         """The symbol asked for; beside it the query has no keys but `others`."""
@@ -128,12 +136,12 @@ class History:
             ) from None
 
 
-def _span(query: Query) -> _Span:
+def _span(query: Query) -> Span:
     start, end = _number(query, "from", 0, _FOR_EVER), _number(query, "to", 0, _FOR_EVER)
     if start is not None and end is not None and end < start:
         raise PageError(400, f"to is {end}, expected {start} or more, as from")
     limit = _number(query, "limit", 1, MOST)
-    return _Span(start, _FOR_EVER if end is None else end, USUAL if limit is None else limit)
+    return Span(start, _FOR_EVER if end is None else end, USUAL if limit is None else limit)
 
 
 def _number(query: Query, name: str, least: int, most: int) -> int | None:

@@ -1,0 +1,121 @@
+/** A user's own balances, positions and orders, once logged in. */
+
+import { arrow, clock, decimal, digitsOf, group, rounded, signOf, signed, units } from "./format.js";
+import { flash, make, paint, setAttribute, setText } from "./paint.js";
+
+const ORDERS = 100; // that are shown
+
+export class Account {
+  constructor(root, markOf) {
+    this.root = root;
+    this.markOf = markOf;
+    this.bodies = Object.fromEntries([...root.querySelectorAll("tbody")].map((body) => [body.dataset.of, body]));
+    this.note = root.querySelector(".note");
+    this.draw = () => this.#draw();
+    this.clear();
+  }
+
+  clear() {
+    this.balances = new Map();
+    this.positions = new Map();
+    this.orders = new Map();
+    for (const body of Object.values(this.bodies)) body.replaceChildren();
+    this.rows = { balance: new Map(), position: new Map(), order: new Map() };
+    paint(this.draw);
+  }
+
+  takeBalance(data) {
+    if (typeof data?.asset === "string") this.balances.set(data.asset, data);
+    paint(this.draw);
+  }
+
+  takePosition(data) {
+    if (typeof data?.symbol === "string") this.positions.set(data.symbol, data);
+    paint(this.draw);
+  }
+
+  takeOrder(data) {
+    if (data?.orderId === undefined) return;
+    this.orders.delete(data.orderId); // so that the newest stand last
+    this.orders.set(data.orderId, data);
+    for (const id of this.orders.keys()) {
+      if (this.orders.size <= ORDERS) break;
+      this.orders.delete(id);
+    }
+    paint(this.draw);
+  }
+
+  marked() {
+    if (this.positions.size > 0) paint(this.draw);
+  }
+
+  #draw() {
+    this.#table("balance", [...this.balances.values()], ({ asset, balance }) => [asset, [asset, group(balance)]]);
+    this.#table("position", [...this.positions.values()].filter(({ qty }) => signOf(qty) !== 0), (position) => {
+      const { symbol, qty, entryPrice } = position;
+      const mark = this.markOf(symbol);
+      const sign = signOf(qty);
+      const gain = mark === null ? null : profit(qty, entryPrice, mark);
+      return [
+        symbol,
+        [
+          symbol,
+          [`${arrow(sign)} ${group(qty)}`, sign],
+          group(rounded(entryPrice, mark === null ? digitsOf(entryPrice) : Math.min(digitsOf(entryPrice), 5))),
+          mark === null ? "–" : group(rounded(mark, 5).replace(/0{1,3}$/, "")),
+          gain === null ? "–" : [signed(gain), signOf(gain)],
+        ],
+      ];
+    });
+    this.#table("order", [...this.orders.values()].toReversed(), (order) => [
+      String(order.orderId),
+      [
+        clock(Number(order.time)),
+        order.symbol,
+        [`${arrow(order.side === "buy" ? 1 : -1)} ${order.side}`, order.side === "buy" ? 1 : -1],
+        order.price === null ? "market" : group(order.price),
+        `${group(order.filled)} / ${group(order.qty)}`,
+        String(order.status).toLowerCase().replaceAll("_", " "),
+      ],
+    ]);
+    for (const [name, body] of Object.entries(this.bodies)) {
+      setAttribute(body.closest("section"), "data-empty", this.rows[name].size === 0 ? "" : null);
+    }
+  }
+
+  /** `row` gives a key and cells: text, or text and its sign. */
+  #table(name, items, row) {
+    const known = this.rows[name];
+    const keys = new Set();
+    items.forEach((item, place) => {
+      const [key, cells] = row(item);
+      keys.add(key);
+      if (!known.has(key)) known.set(key, make("tr", { "data-key": key }, ...cells.map(() => make("td"))));
+      const element = known.get(key);
+      cells.forEach((cell, index) => {
+        const [text, sign] = Array.isArray(cell) ? cell : [cell, null];
+        const node = element.children[index];
+        const before = node.textContent;
+        setText(node, text);
+        setAttribute(node, "data-sign", sign === null ? null : String(sign));
+        if (before !== "" && before !== text && name === "balance") flash(node);
+      });
+      if (this.bodies[name].children[place] !== element) {
+        this.bodies[name].insertBefore(element, this.bodies[name].children[place] ?? null);
+      }
+    });
+    for (const [key, element] of known) {
+      if (keys.has(key)) continue;
+      element.remove();
+      known.delete(key);
+    }
+  }
+}
+
+/** What a position would bring at a price, to the cent. */
+function profit(qty, entry, price) {
+  const places = Math.max(digitsOf(entry), digitsOf(price));
+  const held = digitsOf(qty);
+  const exact = units(qty, held) * (units(price, places) - units(entry, places));
+  return rounded(decimal(exact, held + places), 2);
+}
