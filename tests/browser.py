@@ -149,7 +149,7 @@ class Tab:
 
     async def run(self, script: str) -> Any:
         """The value of an expression, awaited; `page` is what the page exports."""
-        code = f"(async () => {{ const {{ page }} = await import('/web/page.js'); return {script}; }})()"
+        code = f"(async () => {{ const {{ page }} = await import('/web/page.mjs'); return {script}; }})()"
         found = await self.call("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")

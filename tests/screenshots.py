@@ -23,6 +23,7 @@ async def shoot(reactor: Any, url: str) -> None:
             await tab.until("page.shown.symbol && page.chart.loaded && page.ladder.book?.inSync")
             await tab.run("document.querySelector('#demo-tokens button').click()")
             await tab.until("page.account.orders.size > 2 && page.account.positions.size > 1")
+            await deferLater(reactor, 0.5)
             await save(tab, f"desktop-{theme}")
             await browser.close(tab)
             tab = await browser.open(url, theme=theme, width=360, height=740)

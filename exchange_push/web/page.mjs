@@ -1,17 +1,18 @@
 /** The page: one client of the server, and the views that show what it hears. */
 
-import { Account } from "./account.js";
-import { Chart } from "./chart.js";
-import { DepthChart } from "./depth.js";
-import { Client } from "./exchange-push.js";
-import { Digits, clock } from "./format.js";
-import { Ladder } from "./ladder.js";
-import { Markets } from "./markets.js";
-import { make, paint, setAttribute, setText } from "./paint.js";
-import { Quote } from "./quote.js";
-import { Tape } from "./tape.js";
+import { Account } from "./account.mjs";
+import { Chart } from "./chart.mjs";
+import { DepthChart } from "./depth.mjs";
+import { Client } from "./exchange-push.mjs";
+import { Digits, clock } from "./format.mjs";
+import { Ladder } from "./ladder.mjs";
+import { Markets } from "./markets.mjs";
+import { make, paint, setAttribute, setText } from "./paint.mjs";
+import { Quote } from "./quote.mjs";
+import { Tape } from "./tape.mjs";
 
 const INTERVALS = ["1s", "1m", "5m", "15m", "1h", "4h", "1d", "1w"];
+const FEW = 20; // candles
 const PRIVATE = ["balance", "position", "order"];
 const root = document.documentElement;
 const byId = (id) => document.getElementById(id);
@@ -46,7 +47,7 @@ const ladder = new Ladder(byId("book"));
 const depth = new DepthChart(byId("depth"));
 const tape = new Tape(byId("tape"));
 const account = new Account(byId("account"), (symbol) => marks.get(symbol) ?? null);
-const shown = { symbol: null, interval: "1m", subscriptions: [], candles: null };
+const shown = { symbol: null, interval: "1m", chosen: false, subscriptions: [], candles: null };
 
 function show(symbol, interval) {
   const sameSymbol = symbol === shown.symbol;
@@ -54,8 +55,8 @@ function show(symbol, interval) {
   shown.interval = interval;
   if (!sameSymbol) showSymbol(symbol);
   shown.candles?.close();
-  shown.candles = client.subscribe(`${symbol}@kline_${interval}`, (candle) => chart.take(candle));
   chart.show(symbol, interval, digitsOfSymbol(symbol));
+  shown.candles = client.subscribe(`${symbol}@kline_${interval}`, (candle) => chart.take(candle));
   history.replaceState(null, "", `#${symbol}/${interval}`);
   byId("intervals").querySelector(`input[value="${interval}"]`).checked = true;
   markStale();
@@ -114,12 +115,16 @@ client.subscribe("*@markprice", (found) => {
 function begin() {
   const [symbol, interval] = decodeURIComponent(location.hash.slice(1)).split("/");
   const first = markets.symbols.includes(symbol) ? symbol : markets.symbols[0];
-  if (first !== undefined) show(first, INTERVALS.includes(interval) ? interval : shown.interval);
+  shown.chosen = INTERVALS.includes(interval);
+  if (first !== undefined) show(first, shown.chosen ? interval : shown.interval);
 }
 
-client.on("subscribed", ({ channel }) => {
-  if (channel === shown.candles?.channel) chart.load();
+client.on("subscribed", async ({ channel }) => {
   markStale();
+  if (channel !== shown.candles?.channel) return;
+  await chart.load();
+  // A server that has just begun has more to show in seconds.
+  if (!shown.chosen && shown.interval === "1m" && chart.loaded && chart.candles.size < FEW) show(shown.symbol, "1s");
 });
 
 // -- connection
@@ -242,7 +247,10 @@ function listenPrivately() {
 
 for (const interval of INTERVALS) {
   const input = make("input", { type: "radio", name: "interval", value: interval });
-  input.addEventListener("change", () => shown.symbol !== null && show(shown.symbol, interval));
+  input.addEventListener("change", () => {
+    shown.chosen = true;
+    if (shown.symbol !== null) show(shown.symbol, interval);
+  });
   byId("intervals").append(make("label", {}, input, make("span", {}, interval)));
 }
 

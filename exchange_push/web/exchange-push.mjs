@@ -18,6 +18,7 @@ export const DEFAULTS = Object.freeze({
   backoffMs: 500, // the first pause before coming back is at most this; each next one twice as long
   backoffMostMs: 30_000,
   stableMs: 10_000, // a connection that lasted so long begins the pauses anew
+  firstPingMs: 1_000, // after the one at the start, which measures how busy a page is that is just loading
   pingMs: 5_000,
   pongMs: 15_000, // replies wait for a login that is being looked up, pongs too
   requestsPerS: 15, // the server takes 20 for long
@@ -537,8 +538,8 @@ export class Client {
       }
       this.loggedIn = true;
       this.#loginAttempts = 0;
-      this.#tell("loggedIn");
       this.#ask([...this.#subscriptions.values()].filter(({ isPrivate, on }) => isPrivate && !on));
+      this.#tell("loggedIn"); // who subscribes now asks by that
     });
   }
 
@@ -633,13 +634,13 @@ export class Client {
     const sent = this.options.now();
     this.#pinged = sent;
     this.#request({ op: "ping" }, (reply) => {
-      if (reply.op !== "pong") return; // too many requests: the next one tells
       this.#pinged = null;
+      if (reply.op !== "pong") return; // too many requests: the next one tells
       this.latencyMs = this.options.now() - sent;
       this.clockOffsetMs = Number(reply.time) + this.latencyMs / 2 - this.options.wallNow();
       this.#tell("latency", { ms: this.latencyMs });
     });
-    this.#later(this.options.pingMs, () => this.#pingAgain());
+    this.#later(this.latencyMs === null ? this.options.firstPingMs : this.options.pingMs, () => this.#pingAgain());
   }
 
   #pingAgain() {

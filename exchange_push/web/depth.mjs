@@ -1,7 +1,7 @@
 /** The depth chart: what could be bought and sold up to a price. */
 
-import { compact, fit, group } from "./format.js";
-import { paint, setAttribute, setText } from "./paint.js";
+import { compact, fit, group } from "./format.mjs";
+import { paint, setAttribute, setText } from "./paint.mjs";
 
 const SHOWN = 0.9; // of the levels of the deeper side; the last ones lie far out
 const LABELS_PX = 18;

@@ -1,7 +1,7 @@
 /** The list of symbols with their last price and change. */
 
-import { arrow, fit, group, signOf, signed } from "./format.js";
-import { flash, make, paint, setAttribute, setText } from "./paint.js";
+import { arrow, fit, group, signOf, signed } from "./format.mjs";
+import { flash, make, paint, setAttribute, setText } from "./paint.mjs";
 
 export class Markets {
   /** `choose(symbol)` is called when somebody picks one. */

@@ -1,7 +1,7 @@
 /** The tape: the newest trades, newest first. */
 
-import { arrow, clock, fit, group } from "./format.js";
-import { make, paint, setAttribute, setText } from "./paint.js";
+import { arrow, clock, fit, group } from "./format.mjs";
+import { make, paint, setAttribute, setText } from "./paint.mjs";
 
 const KEPT = 60;
 
@@ -31,7 +31,7 @@ export class Tape {
   #draw() {
     for (const { price, qty } of this.trades) this.digits.note(price, qty);
     while (this.rows.length < this.trades.length) {
-      const cells = ["price", "quantity", "time"].map((name) => make("td", { class: `${name} number` }));
+      const cells = ["price", "quantity", "time"].map((name) => make("td", { class: name }));
       const row = make("tr", {}, ...cells);
       this.rows.push({ row, cells });
       this.body.append(row);

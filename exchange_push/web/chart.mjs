@@ -1,7 +1,7 @@
 /** The candle chart: what was, from /v1/klines, and the candle that runs. Its numbers are for drawing only. */
 
-import { fit, group, compact, rounded, signOf } from "./format.js";
-import { paint, setAttribute, setText } from "./paint.js";
+import { fit, group, compact, rounded, signOf } from "./format.mjs";
+import { paint, setAttribute, setText } from "./paint.mjs";
 
 const AT_ONCE = 500; // candles of one question
 const NEAR = 20; // candles from the left edge at which older ones are asked for

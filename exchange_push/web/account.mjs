@@ -1,9 +1,10 @@
 /** A user's own balances, positions and orders, once logged in. */
 
-import { arrow, clock, decimal, digitsOf, group, rounded, signOf, signed, units } from "./format.js";
-import { flash, make, paint, setAttribute, setText } from "./paint.js";
+import { arrow, clock, decimal, digitsOf, group, rounded, signOf, signed, units } from "./format.mjs";
+import { flash, make, paint, setAttribute, setText } from "./paint.mjs";
 
 const ORDERS = 100; // that are shown
+const STATUS = { PARTIALLY_FILLED: "part filled" };
 
 export class Account {
   constructor(root, markOf) {
@@ -75,7 +76,7 @@ export class Account {
         [`${arrow(order.side === "buy" ? 1 : -1)} ${order.side}`, order.side === "buy" ? 1 : -1],
         order.price === null ? "market" : group(order.price),
         `${group(order.filled)} / ${group(order.qty)}`,
-        String(order.status).toLowerCase().replaceAll("_", " "),
+        STATUS[order.status] ?? String(order.status).toLowerCase(),
       ],
     ]);
     for (const [name, body] of Object.entries(this.bodies)) {

@@ -1,7 +1,7 @@
 /** The figures of the chosen symbol: last price, 24 hours, mark price and funding. */
 
-import { arrow, clock, compact, fit, group, rounded, signOf, signed } from "./format.js";
-import { flash, paint, setAttribute, setText } from "./paint.js";
+import { arrow, clock, compact, fit, group, rounded, signOf, signed } from "./format.mjs";
+import { paint, setAttribute, setText } from "./paint.mjs";
 
 export class Quote {
   constructor(root) {
@@ -51,10 +51,7 @@ export class Quote {
     const { cells, ticker, mark } = this;
     const price = this.digits.price;
     if (this.last !== null) {
-      const text = group(fit(this.last, price));
-      if (cells.last.textContent !== text && cells.last.dataset.exact !== undefined) flash(cells.last, this.sign);
-      setText(cells.last, text);
-      cells.last.dataset.exact = this.last;
+      setText(cells.last, group(fit(this.last, price)));
       setAttribute(cells.last, "data-sign", String(this.sign ?? 0));
     }
     if (ticker !== null) {
@@ -69,6 +66,7 @@ export class Quote {
       setAttribute(cells.volume, "title", group(ticker.volume));
       setAttribute(cells.quoteVolume, "title", group(ticker.quoteVolume));
       setAttribute(this.root, "data-incomplete", ticker.complete ? null : "");
+      setAttribute(this.root, "title", ticker.complete ? null : "* of these 24 hours not all was recorded");
     }
     if (mark !== null) {
       setText(cells.mark, group(rounded(mark.markPrice, price)));

@@ -1,7 +1,7 @@
 /** The order book as a ladder: asks above, bids below, the spread between; behind each row what lies up to there. */
 
-import { arrow, decimal, fit, group, units } from "./format.js";
-import { flash, make, paint, setAttribute, setText } from "./paint.js";
+import { arrow, decimal, fit, group, units } from "./format.mjs";
+import { flash, make, paint, setAttribute, setText } from "./paint.mjs";
 
 const ROW_PX = 20;
 const LEAST = 8; // rows of a side
@@ -51,8 +51,9 @@ export class Ladder {
     for (const [side, rows] of Object.entries(this.rows)) {
       while (rows.length > wanted) rows.pop().row.remove();
       while (rows.length < wanted) {
-        const cells = ["price", "quantity", "total"].map((name) => make("td", { class: `${name} number` }));
-        const row = make("tr", {}, ...cells);
+        const cells = [make("span"), make("span"), make("span")];
+        const names = ["price", "quantity", "total"];
+        const row = make("tr", {}, ...cells.map((cell, index) => make("td", { class: names[index] }, cell)));
         rows.push({ row, cells });
         if (side === "asks") this.bodies.asks.prepend(row); // the best one is next to the middle
         else this.bodies.bids.append(row);
