@@ -159,14 +159,11 @@ def asked(query: Mapping[str, str]) -> Asked:
         raise Refused(f"resolution is {quoted(resolution)}, expected one of {', '.join(RESOLUTIONS)}")
     start, end = _number(query, "from", _FOR_EVER), _number(query, "to", _FOR_EVER)
     count = _number(query, "countback", _FOR_EVER)
-    if count is None and start is None:
-        raise Refused("neither from nor countback, expected one of them")
-    if count == 0:
-        raise Refused("countback is 0, expected 1 or more")
     end_ms = (_FOR_EVER if end is None else end) * 1000
-    if count is not None:  # more than it asked for with `from`, so that no question is left open
+    if count:  # it outranks `from`, which is a guess of how long so many bars take
         return Asked(interval, None, end_ms, min(count, MOST))
-    assert start is not None
+    if start is None:
+        raise Refused("neither from nor countback, expected one of them")
     if start * 1000 > end_ms:
         raise Refused(f"to is {end}, expected {start} or more, as from")
     return Asked(interval, start * 1000, end_ms, MOST)
@@ -230,7 +227,7 @@ def no_quote(name: str, why: str) -> dict[str, Any]:
 
 def _number(query: Mapping[str, str], name: str, most: int) -> int | None:
     text = query.get(name)
-    if text is None or (name == "countback" and text == ""):
+    if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= _TIME_CHARS + 1 and int(text) <= most):
         expected = f"a number up to {most}" if name in ("limit", "countback") else "a time in seconds"
