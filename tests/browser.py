@@ -149,7 +149,10 @@ class Tab:
 
     async def run(self, script: str) -> Any:
         """The value of an expression, awaited; `page` is what the page exports."""
-        code = f"(async () => {{ const {{ page }} = await import('/web/page.mjs'); return {script}; }})()"
+        # Not before the page by itself: it would find no chart library.
+        loaded = "document.readyState === 'complete' || await new Promise((done) => addEventListener('load', done))"
+        page = "const { page } = await import('/web/page.mjs')"
+        code = f"(async () => {{ {loaded}; {page}; return {script}; }})()"
         found = await self.call("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")

@@ -95,7 +95,11 @@ export class Chart {
     this.series.setData([]);
     this.volume.setData([]);
     this.chart.applyOptions({ timeScale: { secondsVisible: interval === "1s" } });
-    setText(this.note, "Loading…");
+    this.#say("Loading…");
+  }
+
+  #say(text) {
+    if (this.chart !== undefined) setText(this.note, text);
   }
 
   /** What was, and what came meanwhile on top of it. Again after each reconnect: candles may have been missed. */
@@ -105,10 +109,10 @@ export class Chart {
       const found = await this.ask(`v1/klines?symbol=${this.symbol}&interval=${this.interval}&limit=${AT_ONCE}`);
       if (asked !== this.asked) return;
       for (const candle of found) this.#keep(candle);
-      setText(this.note, "");
+      this.#say("");
     } catch (error) {
       if (asked !== this.asked) return;
-      setText(this.note, `No history: ${error.message}`);
+      this.#say(`No history: ${error.message}`);
     }
     for (const candle of this.pending.values()) this.#keep(candle);
     this.pending.clear();

@@ -15,7 +15,7 @@ export class Ladder {
     this.last = root.querySelector(".middle-last");
     this.spread = root.querySelector(".middle-spread");
     this.rows = { asks: [], bids: [] };
-    this.before = new Map();
+    this.digits = null; // until a symbol is shown
     this.draw = () => this.#draw();
     new ResizeObserver(() => this.#fill()).observe(this.scroll);
     this.#fill();
@@ -64,6 +64,7 @@ export class Ladder {
 
   #draw() {
     const { book, digits } = this;
+    if (digits === null) return;
     const count = this.rows.asks.length;
     const sides = { asks: book?.asks(count) ?? [], bids: book?.bids(count) ?? [] };
     for (const levels of Object.values(sides)) for (const [price, quantity] of levels) digits.note(price, quantity);

@@ -46,7 +46,7 @@ const chart = new Chart(byId("chart"), ask);
 const ladder = new Ladder(byId("book"));
 const depth = new DepthChart(byId("depth"));
 const tape = new Tape(byId("tape"));
-const account = new Account(byId("account"), (symbol) => marks.get(symbol) ?? null);
+const account = new Account(byId("account"), (symbol) => marks.get(symbol)?.markPrice ?? null);
 const shown = { symbol: null, interval: "1m", chosen: false, subscriptions: [], candles: null };
 
 function show(symbol, interval) {
@@ -73,6 +73,7 @@ function showSymbol(symbol) {
   tape.show(places);
   const ticker = markets.tickers.get(symbol);
   if (ticker !== undefined) quote.takeTicker(ticker);
+  if (marks.has(symbol)) quote.takeMark(marks.get(symbol));
   shown.subscriptions = [
     client.book(symbol, (book) => {
       if (!book.inSync) return; // what was known stays, marked as stale, until the snapshot
@@ -105,7 +106,7 @@ client.subscribe("*@ticker", (tickers) => {
 });
 client.subscribe("*@markprice", (found) => {
   for (const mark of found) {
-    marks.set(mark.symbol, mark.markPrice);
+    marks.set(mark.symbol, mark);
     if (mark.symbol === shown.symbol) quote.takeMark(mark);
   }
   account.marked();
