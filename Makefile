@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check wheel conformance bench clean
+.PHONY: demo test check wheel chart screenshots conformance bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/exchange-push --demo
@@ -30,9 +30,19 @@ wheel: $(BIN)/python
 	cd / && $(CURDIR)/build/venv/bin/python -c "from exchange_push.edge.sending import *; assert send_each is send_each_in_python"
 	build/venv/bin/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
 	cd / && ! command -v cc || $(CURDIR)/build/venv/bin/python -c "import exchange_push.edge._sending"
+	cd / && $(CURDIR)/build/venv/bin/python $(CURDIR)/tests/wheel.py \
+		$(CURDIR)/build/venv/bin/exchange-push $(CURDIR)/exchange_push/web/chart/lightweight-charts.js
 	cd / && for command in "twistd -n exchange-push" "twist exchange-push" exchange-push; do \
 		$(CURDIR)/build/venv/bin/$$command --check-config || exit 1; \
 	done
+
+# The chart library of the page, where it is not yet.
+chart:
+	$(PYTHON) tools/chart.py
+
+# Pictures of the page, of a demo that runs: start `make demo` minutes before. Needs Chromium, and pngquant.
+screenshots: $(VENV)/.tested
+	$(BIN)/python -m tests.screenshots http://127.0.0.1:6790/
 
 conformance: $(VENV)/.installed
 	$(BIN)/python -m tests.conformance.run
