@@ -26,7 +26,7 @@ HttpPath = Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z")]
 KindName = Annotated[str, msgspec.Meta(pattern=rf"^{KIND_NAME.pattern}\Z")]
 RetentionName = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(INTERVALS)}|trades)\Z")]
 Duration = Annotated[str, msgspec.Meta(pattern=r"^(forever|[1-9][0-9]{0,5}[hd])\Z")]
-ExchangeName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")]
+ExchangeName = Annotated[str, msgspec.Meta(pattern=r"^[!-+\--9;-~]{1,32}\Z")]  # no comma, colon, space
 SymbolName = Annotated[str, msgspec.Meta(pattern=rf"^{SYMBOL.pattern}\Z")]
 
 

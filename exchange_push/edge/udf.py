@@ -49,9 +49,7 @@ class Udf:
     async def _bars(self, asked: Asked) -> object:
         symbol, wanted = self._named(asked), udf.asked(asked.query)
         # One more on either side, since `inside` takes or leaves the one that begins at the end.
-        newest = await self._history.candles(
-            symbol, wanted.interval, Span(None, wanted.end + 1, wanted.limit + 1)
-        )
+        newest = await self._history.candles(symbol, wanted.interval, Span(None, wanted.end + 1, wanted.limit + 1))
         found = udf.inside(newest, wanted)
         if found:
             return udf.bars(found)

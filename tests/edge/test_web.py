@@ -60,13 +60,17 @@ def test_the_page_keeps_to_its_own_policy() -> None:
     assert re.findall(r"<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=|javascript:", page) == []
     for path in FOLDER.glob("*.*js"):
         text = path.read_text()
-        assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text) == [], path
+        assert (
+            re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text) == []
+        ), path
 
 
 def test_the_page_knows_its_stream_and_a_demo_its_tokens(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text('<html data-stream="<!--stream-->" data-tokens="<!--tokens-->"><!--chart-->')
 
-    assert ask(b"/", web_pages('/a"b', ["x", "y"], tmp_path)).body == b'<html data-stream="/a&quot;b" data-tokens="x y">'
+    assert (
+        ask(b"/", web_pages('/a"b', ["x", "y"], tmp_path)).body == b'<html data-stream="/a&quot;b" data-tokens="x y">'
+    )
     (tmp_path / "chart").mkdir()
     (tmp_path / CHART).write_text("library")
     assert f'<script src="web/{CHART}" defer>'.encode() in ask(b"/", web_pages("/", (), tmp_path)).body
@@ -74,5 +78,7 @@ def test_the_page_knows_its_stream_and_a_demo_its_tokens(tmp_path: Path) -> None
 
 def test_nothing_but_the_files_of_the_package_is_served() -> None:
     assert {path.decode().removeprefix("/web/") for path in PAGES} - {"/"} == {
-        path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file() and path.name != "index.html"
+        path.relative_to(FOLDER).as_posix()
+        for path in FOLDER.rglob("*")
+        if path.is_file() and path.name != "index.html"
     }

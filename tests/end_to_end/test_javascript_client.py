@@ -58,7 +58,11 @@ class Node(ProcessProtocol):
 def book(running: Running) -> list[Any]:
     found = running.server.board.book("BTCUSDT")
     assert found is not None
-    return [found.id, [list(level) for level in found.bids.published()], [list(level) for level in found.asks.published()]]
+    return [
+        found.id,
+        [list(level) for level in found.bids.published()],
+        [list(level) for level in found.asks.published()],
+    ]
 
 
 @pytest_twisted.ensureDeferred

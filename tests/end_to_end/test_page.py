@@ -20,7 +20,8 @@ LADDER = """(() => {
   const side = (name) => [...document.querySelectorAll(`#book .${name} tr`)]
     .map((row) => [...row.children].map((cell) => cell.textContent.replaceAll(',', '')))
     .filter(([price]) => price !== '');
-  return { last: Number(document.getElementById('book').dataset.update), asks: side('asks').reverse(), bids: side('bids') };
+  const last = Number(document.getElementById('book').dataset.update);
+  return { last, asks: side('asks').reverse(), bids: side('bids') };
 })()"""
 TEXTS = """(() => {
   const rgba = (text) => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return { r, g, b, a }; };
@@ -39,7 +40,8 @@ TEXTS = """(() => {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement;
-    if (texts.currentNode.data.trim() === '' || !element.checkVisibility() || element.closest('.hidden, .skip')) continue;
+    if (texts.currentNode.data.trim() === '' || !element.checkVisibility()) continue;
+    if (element.closest('.hidden, .skip') !== null) continue;
     const style = getComputedStyle(element);
     const under = ground(element);
     const [a, b] = [light(over(rgba(style.color), under)), light(under)].sort((x, y) => y - x);
@@ -147,7 +149,9 @@ async def check_ladder(tab: Tab, exchange: Exchange) -> int:
 
 
 async def get(running: Running, path: str) -> Any:
-    response = await treq.get(f"http://{LOOPBACK}:{running.port('listen 1')}{path}", persistent=False, timeout=PATIENCE_S)
+    response = await treq.get(
+        f"http://{LOOPBACK}:{running.port('listen 1')}{path}", persistent=False, timeout=PATIENCE_S
+    )
     return await response.json()
 
 
@@ -155,11 +159,19 @@ def text(selector: str) -> str:
     return f"document.querySelector({selector!r}).textContent.replaceAll(',', '')"
 
 
+def cells(selector: str) -> str:
+    """The texts of rows."""
+    rows = f"[...document.querySelectorAll({selector!r})]"
+    return f"{rows}.map((row) => [...row.children].map((cell) => cell.textContent))"
+
+
 @pytest_twisted.ensureDeferred
 async def test_the_numbers_of_the_page_are_those_of_the_server(start: Start, open_page: Open) -> None:
     running = start()
     exchange = Exchange(running)
-    running.feed(["index", "BTCUSDT", "venue", "50001.25", "1", T], ["funding", "BTCUSDT", "0.000125", T + 9_000_000, T])
+    running.feed(
+        ["index", "BTCUSDT", "venue", "50001.25", "1", T], ["funding", "BTCUSDT", "0.000125", T + 9_000_000, T]
+    )
     for number in range(30):
         exchange.trade(f"{50_000 + number % 7}.5", f"0.{number + 1:03}", "sell" if number % 3 else "buy")
     tab = await open_page(running)
@@ -172,7 +184,10 @@ async def test_the_numbers_of_the_page_are_those_of_the_server(start: Start, ope
     await check_ladder(tab, exchange)
 
     await tab.until(f"{text('[data-figure=mark]')} !== '–' && {text('[data-figure=high]')} !== '–'")
-    ticker, [candle] = await get(running, "/v1/ticker?symbol=BTCUSDT"), await get(running, "/v1/klines?symbol=BTCUSDT&interval=1d")
+    ticker, [candle] = (
+        await get(running, "/v1/ticker?symbol=BTCUSDT"),
+        await get(running, "/v1/klines?symbol=BTCUSDT&interval=1d"),
+    )
     shown = await tab.run(
         "Object.fromEntries([...document.querySelectorAll('[data-figure]')]"
         ".map((cell) => [cell.dataset.figure, cell.textContent.replaceAll(',', '')]))"
@@ -185,9 +200,7 @@ async def test_the_numbers_of_the_page_are_those_of_the_server(start: Start, ope
     assert abs(Decimal(shown["mark"]) - mark) <= Decimal("0.05")
     assert await tab.run(text("#markets .last")) == ticker["last"]
     trades = await get(running, "/v1/trades?symbol=BTCUSDT")
-    tape = await tab.run(
-        "[...document.querySelectorAll('#tape tbody tr')].map((row) => [...row.children].map((cell) => cell.textContent))"
-    )
+    tape = await tab.run(cells("#tape tbody tr"))
     signs = {"buy": "▲", "sell": "▼"}
     assert [row[:2] for row in tape] == [
         [f"{signs[each['side']]} {Decimal(each['price']):,}", each["qty"]] for each in reversed(trades)
@@ -233,7 +246,9 @@ async def test_who_logs_in_sees_what_is_theirs_and_loses_nothing_by_a_kick(start
     assert await tab.until("document.getElementById('told').textContent === 'login refused: unknown token'")
     await tab.run(f"(() => {{ {log_in.format('***')} }})()")
     await tab.until("page.client.loggedIn")
-    await running.until(lambda: running.server.desk.channels("1001@", 10) == {"1001@balance": 1, "1001@order": 1, "1001@position": 1})
+    await running.until(
+        lambda: running.server.desk.channels("1001@", 10) == {"1001@balance": 1, "1001@order": 1, "1001@position": 1}
+    )
 
     def order(number: int, filled: str) -> dict[str, object]:
         return {"orderId": number, "symbol": "BTCUSDT", "side": "sell", "type": "limit", "price": "50000.5",
@@ -248,7 +263,7 @@ async def test_who_logs_in_sees_what_is_theirs_and_loses_nothing_by_a_kick(start
     running.feed(["user", 1001, "order", order(1, "0.5")], ["user", 1001, "order", order(2, "0")])
     running.feed(["user", 1001, "position", {"symbol": "BTCUSDT", "qty": "-0.5", "entryPrice": "50001", "time": T}])
     await tab.until("page.account.orders.size === 2 && page.account.positions.size === 1")
-    rows = "[...document.querySelectorAll('#account tbody tr')].map((row) => [...row.children].map((cell) => cell.textContent))"
+    rows = cells("#account tbody tr")
     await tab.until(f"{rows}.length === 4")
     shown = await tab.run(rows)
 
@@ -291,7 +306,9 @@ async def test_it_fits_every_width_and_every_text_can_be_read(start: Start, open
         for view in ("markets", "chart", "book", "tape", "account"):
             await tab.run(f"document.querySelector('#views [data-to={view}]').click()")
             exchange.change()
-            await tab.until("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+            await tab.until(
+                "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+            )
             assert await tab.run("document.documentElement.scrollWidth") <= width, (width, view)
             texts = await tab.run(TEXTS)
             assert len(texts) > 10, (width, view)
@@ -302,7 +319,9 @@ async def test_it_fits_every_width_and_every_text_can_be_read(start: Start, open
 async def test_markets_and_intervals_are_chosen_by_keys_and_kept_in_the_address(start: Start, open_page: Open) -> None:
     running = start()
     Exchange(running)
-    running.feed(["trade", "ETHUSDT", 1, "3400.25", "1", "buy", T, None], ["book", "ETHUSDT", 1, T, [["1", "1"]], [["2", "1"]]])
+    running.feed(
+        ["trade", "ETHUSDT", 1, "3400.25", "1", "buy", T, None], ["book", "ETHUSDT", 1, T, [["1", "1"]], [["2", "1"]]]
+    )
     tab = await open_page(running, "#ETHUSDT/5m")
     assert await tab.run("[page.shown.symbol, page.shown.interval]") == ["ETHUSDT", "5m"]
 

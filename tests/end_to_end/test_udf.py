@@ -94,7 +94,9 @@ async def test_a_chart_opens_and_goes_back_to_the_beginning(start: Start, tmp_pa
         [*_, last] = await adapter.bars(resolution, from_=0, to=now, countback=2)
         assert last["t"] % 86_400 == 0
         assert seconds is None or last["t"] <= now < last["t"] + seconds
-    assert await adapter.ask("history", symbol="BTCUSDT", resolution="1", from_=0, to=first, countback=300) == {"s": "no_data"}
+    assert await adapter.ask("history", symbol="BTCUSDT", resolution="1", from_=0, to=first, countback=300) == {
+        "s": "no_data"
+    }
     assert await adapter.ask("history", symbol="BTCUSDT", resolution="1", from_=now + 600, to=now + 900) == {
         "s": "no_data",
         "nextTime": bars[-1]["t"],

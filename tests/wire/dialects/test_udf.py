@@ -72,7 +72,9 @@ def test_every_interval_has_its_resolution() -> None:
         assert INTERVALS[udf.RESOLUTIONS[resolution]].length_ms == int(resolution) * 60_000
 
 
-@pytest.mark.parametrize(("resolution", "interval"), [("1S", "1s"), ("S", "1s"), ("60", "1h"), ("D", "1d"), ("W", "1w")])
+@pytest.mark.parametrize(
+    ("resolution", "interval"), [("1S", "1s"), ("S", "1s"), ("60", "1h"), ("D", "1d"), ("W", "1w")]
+)
 def test_resolutions_have_short_names_too(resolution: str, interval: str) -> None:
     assert udf.asked({"resolution": resolution, "countback": "1"}).interval == interval
 
@@ -137,7 +139,9 @@ def test_what_is_wrong_with_a_question_is_said(query: dict[str, str], why: str) 
 
 
 def test_bars_are_numbers_with_the_digits_of_the_server() -> None:
-    text = udf.encode(udf.bars([candle(60, price="123456789012345678.123456789012345678"), candle(120, price="007.50")]))
+    text = udf.encode(
+        udf.bars([candle(60, price="123456789012345678.123456789012345678"), candle(120, price="007.50")])
+    )
     bars = json.loads(text, parse_float=Decimal)
 
     assert bars["s"] == "ok"
