@@ -28,8 +28,9 @@ wheel: $(BIN)/python
 	$(BIN)/python -m venv build/venv
 	build/venv/bin/python -m pip install -q build/plain/*.whl
 	cd / && $(CURDIR)/build/venv/bin/python -c "from exchange_push.edge.sending import *; assert send_each is send_each_in_python"
+	cd / && $(CURDIR)/build/venv/bin/python -c "from exchange_push.pubsub.handing import *; assert hand_each is hand_each_in_python"
 	build/venv/bin/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
-	cd / && ! command -v cc || $(CURDIR)/build/venv/bin/python -c "import exchange_push.edge._sending"
+	cd / && ! command -v cc || $(CURDIR)/build/venv/bin/python -c "import exchange_push.edge._sending, exchange_push.pubsub._handing"
 	cd / && $(CURDIR)/build/venv/bin/python $(CURDIR)/tests/wheel.py \
 		$(CURDIR)/build/venv/bin/exchange-push $(CURDIR)/exchange_push/web/chart/lightweight-charts.js
 	cd / && for command in "twistd -n exchange-push" "twist exchange-push" exchange-push; do \
@@ -54,7 +55,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # pip keeps to itself what a build says, so the chart library of the page is brought here, which says where there is none.
-$(VENV)/.installed: $(VENV)/bin/python setup.cfg setup.py pyproject.toml exchange_push/edge/_sending.c tools/chart.py
+$(VENV)/.installed: $(VENV)/bin/python setup.cfg setup.py pyproject.toml tools/chart.py $(wildcard exchange_push/*/*.c)
 	@$(BIN)/python tools/chart.py
 	$(BIN)/python -m pip install -q -e .
 	touch $@

@@ -9,9 +9,9 @@ client. Left out: what the client spends to inflate, and what fewer bytes save i
 import random
 from time import process_time
 
-from exchange_push.catalog import DEFLATED
 from exchange_push.pubsub.channel import Channel, ChannelKind, Owner, SlowPolicy
 from exchange_push.pubsub.publication import Publication, View
+from exchange_push.wire.dialects.deflated import deflated
 from exchange_push.wire.dialects.plain import PLAIN
 from exchange_push.wire.frame import payload_of
 
@@ -43,14 +43,14 @@ def _messages() -> dict[str, object]:
 def main() -> None:
     print(f"{'':<26} {'bytes':>8} {'deflated':>9} {'µs':>8}")
     channel = Channel(ChannelKind("x", Owner.SYMBOL, SlowPolicy.QUEUE, deflate_bytes=0), "BTCUSDT")
-    view = View(DEFLATED[None], "BTCUSDT@x")
+    view = View(deflated(PLAIN), "BTCUSDT@x")
     for name, data in _messages().items():
         publications = [Publication(channel, data) for _ in range(_ROUNDS)]
         plain = [publication.frame(view._replace(dialect=PLAIN)).wire for publication in publications]
         begin_s = process_time()
-        deflated = [publication.frame(view).wire for publication in publications]
+        compressed = [publication.frame(view).wire for publication in publications]
         each_us = (process_time() - begin_s) / _ROUNDS * 1e6
-        print(f"{name:<26} {len(payload_of(plain[0])):>8,} {len(payload_of(deflated[0])):>9,} {each_us:>8.1f}")
+        print(f"{name:<26} {len(payload_of(plain[0])):>8,} {len(payload_of(compressed[0])):>9,} {each_us:>8.1f}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python -m benchmarks.round [--clients 5000]
 
 500 symbols of 6 channels; each client has 1 to 50 subscriptions, symbols by Zipf's law. Each turn every fourth channel
-publishes 300 bytes. Printed: the CPU for each delivery until the bytes of each client lie joined. Left out: send().
+publishes 300 bytes. Printed: the CPU for each delivery until all lies ready to be sent to each client. Left out: that.
 """
 
 import argparse

@@ -4,23 +4,28 @@ A new public channel is a file in market/ and a row here; a new language is a fi
 new store one in store/.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from exchange_push.market.avgprice import AveragePriceFeed
 from exchange_push.market.bookticker import BookTickerFeed
 from exchange_push.market.depth import BestLevelsFeed, DepthFeed
+from exchange_push.market.executions import ExecutionsFeed
 from exchange_push.market.feed import FeedFactory
 from exchange_push.market.interval import INTERVALS
 from exchange_push.market.kline import KlineFeed
 from exchange_push.market.markprice import EveryMarkPriceFeed, MarkPriceFeed
+from exchange_push.market.miniticker import EveryMiniTickerFeed, MiniTickerFeed
+from exchange_push.market.rolling import EveryRollingTickerFeed, RollingTickerFeed
+from exchange_push.market.slowdepth import SlowDepthFeed
 from exchange_push.market.ticker import EveryTickerFeed, TickerFeed
 from exchange_push.market.trades import TradesFeed
 from exchange_push.pubsub.channel import ChannelKind, Owner, SlowPolicy
-from exchange_push.pubsub.terms import Dialect
+from exchange_push.pubsub.terms import Dialect, Open, Opening
 from exchange_push.store.keeper import Store, StoreFactory
 from exchange_push.store.sqlite import SqliteStore
-from exchange_push.wire.dialects.deflated import Deflated
+from exchange_push.wire.dialects.binance import paths as binance
 from exchange_push.wire.dialects.plain import PLAIN, PLAIN_MSGPACK
 
 _SYMBOL, _EVERY, _USER, _NOBODY = Owner.SYMBOL, Owner.EVERY, Owner.USER, Owner.NOBODY
@@ -46,10 +51,31 @@ COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
     ChannelKind("bookticker", _SYMBOL, _CONFLATE,   50, of_book=True): BookTickerFeed,
     ChannelKind("ticker",     _EVERY,  _RESYNC,   1000): EveryTickerFeed,
     ChannelKind("markprice",  _EVERY,  _RESYNC,   1000): EveryMarkPriceFeed,
+    # The same in other doses. Slower chains of the book stand behind the one that they are made of.
+    ChannelKind("depth_250ms", _SYMBOL, _RESYNC,   250, of_book=True): SlowDepthFeed,
+    ChannelKind("depth_500ms", _SYMBOL, _RESYNC,   500, of_book=True): SlowDepthFeed,
+    ChannelKind("depth_1s",   _SYMBOL, _RESYNC,   1000, of_book=True): SlowDepthFeed,
+    ChannelKind("depth5_1s",  _SYMBOL, _CONFLATE, 1000, of_book=True): partial(BestLevelsFeed, levels=5),
+    ChannelKind("depth10_1s", _SYMBOL, _CONFLATE, 1000, of_book=True): partial(BestLevelsFeed, levels=10),
+    ChannelKind("depth20_1s", _SYMBOL, _CONFLATE, 1000, of_book=True): partial(BestLevelsFeed, levels=20),
+    ChannelKind("trade",      _SYMBOL, _QUEUE,      50, ring_size=600): ExecutionsFeed,
+    ChannelKind("miniticker", _SYMBOL, _CONFLATE, 1000): MiniTickerFeed,
+    ChannelKind("miniticker", _EVERY,  _RESYNC,   1000): EveryMiniTickerFeed,
+    ChannelKind("ticker_1h",  _SYMBOL, _CONFLATE, 1000): partial(RollingTickerFeed, window="1h"),
+    ChannelKind("ticker_4h",  _SYMBOL, _CONFLATE, 1000): partial(RollingTickerFeed, window="4h"),
+    ChannelKind("ticker_1d",  _SYMBOL, _CONFLATE, 1000): partial(RollingTickerFeed, window="1d"),
+    ChannelKind("ticker_1h",  _EVERY,  _RESYNC,   1000): partial(EveryRollingTickerFeed, window="1h"),
+    ChannelKind("ticker_4h",  _EVERY,  _RESYNC,   1000): partial(EveryRollingTickerFeed, window="4h"),
+    ChannelKind("ticker_1d",  _EVERY,  _RESYNC,   1000): partial(EveryRollingTickerFeed, window="1d"),
+    ChannelKind("avgprice",   _SYMBOL, _CONFLATE, 1000): AveragePriceFeed,
+    ChannelKind("markprice_3s", _SYMBOL, _CONFLATE, 3000, of_index=True): MarkPriceFeed,
+    ChannelKind("markprice_3s", _EVERY,  _RESYNC, 3000): EveryMarkPriceFeed,
 }
 # Channels that show something of a symbol's book: where books are polled, it is for these.
 POLLED: Final = frozenset(
-    kind for kind in COMPUTED if kind.owner is _SYMBOL and (kind.of_book or kind.name in ("ticker", "markprice"))
+    kind
+    for kind in COMPUTED
+    if kind.owner is _SYMBOL and (kind.of_book or kind.of_index or kind.name == "ticker")
 )
 # Channels whose payload is whatever is pushed to them. A user's are kept for long, so that a trader misses nothing, and
 # compressed for one or two clients only, which pays later.
@@ -67,13 +93,27 @@ DIALECTS: Final[dict[str | None, Dialect]] = {
     None:                    PLAIN,
     "exchange-push.msgpack": PLAIN_MSGPACK,
 }
+# Languages that go by the path, by the table of the configuration that their limits stand in.
+PATHS: Final[dict[str, Open]] = {
+    "binance":               binance.open,
+}
 # By the name in front of what `--store` says; where none stands there it is the first.
 STORES: Final[dict[str, StoreFactory]] = {
     "sqlite": SqliteStore,
 }
 # fmt: on
-# The same for clients that agreed to compression.
-DEFLATED: Final[dict[str | None, Dialect]] = {name: Deflated(dialect) for name, dialect in DIALECTS.items()}
+
+
+def own_path(path: str) -> Open:
+    """The path of our own language: which of DIALECTS it is goes by the subprotocols that a client offers."""
+    openings = {name: Opening(dialect, (), name) for name, dialect in DIALECTS.items()}
+
+    def open(target: str, query: str, subprotocols: Sequence[str]) -> Opening | None:
+        if target != path:
+            return None
+        return next((openings[name] for name in subprotocols if name in openings), openings[None])
+
+    return open
 
 
 def open_store(where: str, keep_ms: Mapping[str, int]) -> Store:

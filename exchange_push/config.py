@@ -107,6 +107,22 @@ class Clients(_Table, frozen=True):
     outbox_total_bytes: Positive = 512 << 20
 
 
+class Binance(_Table, frozen=True):
+    """Clients of Binance. Counts of 0: no limit."""
+
+    enabled: bool = True
+    reject_unknown: bool = True
+    """A stream of a symbol that is not known is an error, not silence."""
+    frames_per_s: Positive = 5
+    """Of a connection, pings and pongs too; one more and it is closed."""
+    max_streams: Positive = 1024
+    attempts: Count = 300
+    """To connect, of an address in 5 minutes."""
+    life_s: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
+    ping_s: Seconds = 20.0
+    pong_s: Seconds = 60.0
+
+
 class Market(_Table, frozen=True):
     exchange: ExchangeName = "EXCHANGE"
     """The name that charts show."""
@@ -140,6 +156,7 @@ class Config(_Table, frozen=True):
     book: Book = Book()
     auth: Auth = Auth()
     clients: Clients = Clients()
+    binance: Binance = Binance()
     market: Market = Market()
     symbols: dict[SymbolName, Product] = {}
     channels: Channels = Channels()

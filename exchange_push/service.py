@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from exchange_push.edge.history import History
 from exchange_push.edge.pages import public_site
 from exchange_push.edge.udf import Udf
 from exchange_push.edge.web import web_pages
-from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, client_ids
+from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, Door, client_ids
 from exchange_push.errors import CloseCode, ConfigError
 from exchange_push.intake.desk import Desk
 from exchange_push.intake.feed_port import Sources, parse_feed, parse_rerequest
@@ -61,6 +62,7 @@ from exchange_push.pubsub.publication import Publication
 from exchange_push.pubsub.session import Session
 from exchange_push.pubsub.terms import Terms
 from exchange_push.store.keeper import Keeper
+from exchange_push.wire.dialects.deflated import deflated
 from exchange_push.wire.events import DecodedEvents
 from exchange_push.wire.record import VERSION, Begin
 
@@ -138,9 +140,8 @@ class ExchangePush(MultiService):
             outbox_bytes=config.clients.outbox_bytes,
         )
         self._next_client_id = client_ids(int(reactor.seconds() * 1000))
-        self.clients = ClientFactory(
-            reactor, self.converse, client_options(config), self.hub.round, frozenset(filter(None, catalog.DIALECTS))
-        )
+        options = client_options(config)
+        self.clients = ClientFactory(reactor, self._doors(options), options, self.hub.round)
         self.asker = _asker(config, demo)
         self.feed = FeedService(
             reactor,
@@ -300,11 +301,32 @@ class ExchangePush(MultiService):
         alone = self.feed.silent_ms() is None and not self.desk.events
         return self.terms.now_ms() if alone else self.board.heard_time or self.terms.now_ms()
 
-    def converse(self, protocol: ClientProtocol) -> Session:
-        dialects = catalog.DEFLATED if protocol.deflates else catalog.DIALECTS
-        dialect = dialects[protocol.websocket_protocol_in_use]
-        assert protocol.peer is not None  # known since the handshake
-        return Session(self._next_client_id(), protocol.peer, dialect, protocol, self.terms)
+    def _doors(self, options: ClientOptions) -> list[Door]:
+        """By which paths clients come in, and what holds for them there."""
+        config = self.config
+        doors = [Door(catalog.own_path(config.clients.path), self._conversing(self.terms), options)]
+        if config.binance.enabled:
+            terms = binance_terms(config, self.terms, self._is_listed)
+            doors.append(Door(catalog.PATHS["binance"], self._conversing(terms), binance_options(config, options)))
+        return doors
+
+    def _conversing(self, terms: Terms) -> Callable[[ClientProtocol], Session]:
+        def converse(protocol: ClientProtocol) -> Session:
+            dialect = protocol.opening.dialect
+            assert protocol.peer is not None  # known since the handshake
+            return Session(
+                self._next_client_id(),
+                protocol.peer,
+                deflated(dialect) if protocol.deflates else dialect,
+                protocol,
+                terms,
+            )
+
+        return converse
+
+    def _is_listed(self, symbol: str) -> bool:
+        """Whether a symbol is known; any is where none was heard of yet, so that a start turns nobody away."""
+        return self.board.knows(symbol) or not self.board.has_symbols
 
     def _publish_user_event(self, event: UserEvent) -> None:
         kind = self.registry.kind(Owner.USER, event.kind)
@@ -366,7 +388,7 @@ class ExchangePush(MultiService):
         self.hub.publish(Publication(self._system, {"type": "shutdown", "inMs": int(spread_s * 1000)}))
         for step in range(_FAREWELL_STEPS):
             for session in sessions[step::_FAREWELL_STEPS]:
-                session.disconnect(CloseCode.GOING_AWAY, "server stopping")
+                session.dismiss()
             if spread_s:
                 await deferLater(self._reactor, spread_s / _FAREWELL_STEPS)
         ends_s = self._reactor.seconds() + _GONE_S
@@ -419,7 +441,6 @@ def registry(config: Config) -> Registry:
 def client_options(config: Config) -> ClientOptions:
     clients = config.clients
     return ClientOptions(
-        path=clients.path,
         origins=clients.origins,
         proxies=frozenset(map(one_spelling, clients.proxies)),
         max_connections=clients.max_connections,
@@ -430,6 +451,36 @@ def client_options(config: Config) -> ClientOptions:
         compression=clients.compression,
         ping_s=clients.ping_s,
         pong_s=clients.pong_s,
+    )
+
+
+def binance_options(config: Config, options: ClientOptions) -> ClientOptions:
+    binance = config.binance
+    return replace(
+        options,
+        frames_per_s=binance.frames_per_s,
+        frames_burst=binance.frames_per_s,
+        ping_s=binance.ping_s,
+        pong_s=binance.pong_s,
+        life_s=binance.life_s,
+        attempts=binance.attempts,
+        flooded=CloseCode.POLICY_VIOLATION,
+    )
+
+
+def binance_terms(config: Config, terms: Terms, is_listed: Callable[[str], bool]) -> Terms:
+    binance, registry = config.binance, terms.registry
+    if not binance.reject_unknown:
+        registry = registry.knowing(lambda symbol: True)
+    elif not config.market.symbols:
+        registry = registry.knowing(is_listed)
+    # Requests are frames, and those are counted by the connection: there is no second limit.
+    return replace(
+        terms,
+        registry=registry,
+        max_subscriptions=binance.max_streams,
+        requests_per_s=2 * binance.frames_per_s,
+        requests_burst=2 * binance.frames_per_s,
     )
 
 
@@ -465,7 +516,7 @@ def makeService(options: Options) -> ExchangePush:
     server.in_background = not twistd.get("nodaemon", True)
     reactor.callWhenRunning(_stop_cleanly, reactor)
     # A full collection looks at all that clients hold: 0.25 s for 5,500. Connections leave nothing for it to find.
-    gc.set_threshold(5_000, 20, 100)
+    gc.set_threshold(50_000, 10, 20)
     return server
 
 

@@ -34,7 +34,7 @@ def main(port: int) -> None:
                 data = lines[number].recv(1 << 16)
                 *found, rest = (rest + data).split(b"\n")
                 wire = b"".join(frame(line, TEXT).wire for line in found)
-                send_each(numbers, [wire] * len(numbers))
+                send_each(numbers, [(wire,)] * len(numbers))
                 if not data:
                     poll.unregister(number)
                     lines.pop(number).close()

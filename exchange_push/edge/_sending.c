@@ -1,67 +1,168 @@
 /* send_each of sending.py, compiled: the same outcome without the interpreter between two sockets. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <limits.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
-struct piece {
-    int socket;
-    const char *bytes;
-    Py_ssize_t size, taken;
+#ifndef IOV_MAX
+#define IOV_MAX 1024
+#endif
+
+struct chain {
+    struct iovec *pieces;
+    Py_ssize_t count, size;
+    char *joined; /* where several get it */
 };
 
-static PyObject *send_each(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+struct target {
+    int socket;
+    struct chain *chain;
+    Py_ssize_t taken;
+};
+
+/* As much as the socket takes at once; 0 where it is broken, too. */
+static Py_ssize_t send_chain(int socket, const struct chain *chain)
 {
-    if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "send_each takes sockets and wires");
-        return NULL;
+    Py_ssize_t taken = 0;
+    for (Py_ssize_t i = 0; i < chain->count; i += IOV_MAX) {
+        struct msghdr message = {.msg_iov = chain->pieces + i};
+        Py_ssize_t size = 0;
+        message.msg_iovlen = chain->count - i < IOV_MAX ? chain->count - i : IOV_MAX;
+        for (size_t k = 0; k < message.msg_iovlen; k++)
+            size += message.msg_iov[k].iov_len;
+        ssize_t sent = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent > 0)
+            taken += sent;
+        if (sent != size)
+            break;
     }
-    PyObject *sockets = PySequence_Tuple(arguments[0]);
-    /* Tuples of our own: with the lock released nobody can take the bytes away. */
-    PyObject *wires = sockets ? PySequence_Tuple(arguments[1]) : NULL;
-    PyObject *rest = NULL;
-    struct piece *pieces = NULL;
-    if (!wires)
-        goto end;
-    Py_ssize_t size = PyTuple_GET_SIZE(sockets);
-    if (PyTuple_GET_SIZE(wires) != size) {
-        PyErr_SetString(PyExc_ValueError, "as many sockets as wires expected");
-        goto end;
-    }
-    pieces = PyMem_New(struct piece, size ? size : 1);
-    if (!pieces) {
+    return taken;
+}
+
+/* For clients that get the same: one buffer, which is cheaper to send than its pieces. */
+static int join(struct chain *chain)
+{
+    if (chain->count < 2 || chain->joined)
+        return 0;
+    char *end = chain->joined = PyMem_Malloc(chain->size ? chain->size : 1);
+    if (!end) {
         PyErr_NoMemory();
-        goto end;
+        return -1;
     }
-    for (Py_ssize_t i = 0; i < size; i++) {
-        long socket = PyLong_AsLong(PyTuple_GET_ITEM(sockets, i));
+    for (Py_ssize_t i = 0; i < chain->count; i++) {
+        memcpy(end, chain->pieces[i].iov_base, chain->pieces[i].iov_len);
+        end += chain->pieces[i].iov_len;
+    }
+    chain->pieces[0].iov_base = chain->joined;
+    chain->pieces[0].iov_len = chain->size;
+    chain->count = 1;
+    return 0;
+}
+
+static int is_same(PyObject *one, PyObject *other)
+{
+    if (one == other)
+        return 1;
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(one);
+    return count == PySequence_Fast_GET_SIZE(other) &&
+           memcmp(PySequence_Fast_ITEMS(one), PySequence_Fast_ITEMS(other), count * sizeof(PyObject *)) == 0;
+}
+
+/* The pieces of a chain, written to `pieces`, which has room for them. */
+static int read_chain(PyObject *wires, struct chain *chain, struct iovec *pieces)
+{
+    *chain = (struct chain){.pieces = pieces, .count = PySequence_Fast_GET_SIZE(wires)};
+    for (Py_ssize_t i = 0; i < chain->count; i++) {
         char *bytes;
-        if (socket == -1 && PyErr_Occurred())
-            goto end;
-        if (PyBytes_AsStringAndSize(PyTuple_GET_ITEM(wires, i), &bytes, &pieces[i].size) < 0)
-            goto end;
-        pieces[i].socket = (int)socket;
-        pieces[i].bytes = bytes;
+        Py_ssize_t size;
+        if (PyBytes_AsStringAndSize(PySequence_Fast_GET_ITEM(wires, i), &bytes, &size) < 0)
+            return -1;
+        pieces[i] = (struct iovec){bytes, size};
+        chain->size += size;
     }
-    Py_BEGIN_ALLOW_THREADS
-    for (Py_ssize_t i = 0; i < size; i++) {
-        struct piece *piece = &pieces[i];
-        ssize_t taken = piece->socket < 0
-            ? 0
-            : send(piece->socket, piece->bytes, (size_t)piece->size, MSG_DONTWAIT | MSG_NOSIGNAL);
-        piece->taken = taken < 0 ? 0 : taken;
-    }
-    Py_END_ALLOW_THREADS
-    rest = PyList_New(0);
-    for (Py_ssize_t i = 0; rest && i < size; i++) {
-        if (pieces[i].taken == pieces[i].size)
+    return 0;
+}
+
+/* Who does not take all: [(index, bytes taken), ...]. */
+static PyObject *rest_of(const struct target *targets, Py_ssize_t count)
+{
+    PyObject *rest = PyList_New(0);
+    for (Py_ssize_t i = 0; rest && i < count; i++) {
+        if (targets[i].taken == targets[i].chain->size)
             continue;
-        PyObject *item = Py_BuildValue("(nn)", i, pieces[i].taken);
+        PyObject *item = Py_BuildValue("(nn)", i, targets[i].taken);
         if (!item || PyList_Append(rest, item) < 0)
             Py_CLEAR(rest);
         Py_XDECREF(item);
     }
+    return rest;
+}
+
+static PyObject *send_all(PyObject *sockets, PyObject *wires)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(sockets), room = 0, chains = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *chain = PyTuple_GET_ITEM(wires, i);
+        if (!PyList_Check(chain) && !PyTuple_Check(chain)) {
+            PyErr_SetString(PyExc_TypeError, "a list or tuple of bytes expected for each socket");
+            return NULL;
+        }
+        room += PySequence_Fast_GET_SIZE(chain);
+    }
+    struct target *targets = PyMem_New(struct target, count ? count : 1);
+    struct chain *found = PyMem_New(struct chain, count ? count : 1);
+    struct iovec *pieces = PyMem_New(struct iovec, room ? room : 1);
+    PyObject *rest = NULL;
+    if (!targets || !found || !pieces) {
+        PyErr_NoMemory();
+        goto end;
+    }
+    struct iovec *next = pieces;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        long socket = PyLong_AsLong(PyTuple_GET_ITEM(sockets, i));
+        if (socket == -1 && PyErr_Occurred())
+            goto end;
+        if (i && is_same(PyTuple_GET_ITEM(wires, i), PyTuple_GET_ITEM(wires, i - 1))) {
+            if (join(&found[chains - 1]) < 0)
+                goto end;
+        } else {
+            if (read_chain(PyTuple_GET_ITEM(wires, i), &found[chains], next) < 0)
+                goto end;
+            next += found[chains++].count;
+        }
+        targets[i] = (struct target){(int)socket, &found[chains - 1], 0};
+    }
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (targets[i].socket >= 0)
+            targets[i].taken = send_chain(targets[i].socket, targets[i].chain);
+    Py_END_ALLOW_THREADS
+    rest = rest_of(targets, count);
 end:
+    for (Py_ssize_t i = 0; i < chains; i++)
+        PyMem_Free(found[i].joined);
     PyMem_Free(pieces);
+    PyMem_Free(found);
+    PyMem_Free(targets);
+    return rest;
+}
+
+static PyObject *send_each(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "send_each takes sockets and chains");
+        return NULL;
+    }
+    /* Tuples of our own: with the lock released nobody can take them away. The chains are not changed any more. */
+    PyObject *sockets = PySequence_Tuple(arguments[0]);
+    PyObject *wires = sockets ? PySequence_Tuple(arguments[1]) : NULL;
+    PyObject *rest = NULL;
+    if (wires && PyTuple_GET_SIZE(wires) != PyTuple_GET_SIZE(sockets))
+        PyErr_SetString(PyExc_ValueError, "as many sockets as chains expected");
+    else if (wires)
+        rest = send_all(sockets, wires);
     Py_XDECREF(wires);
     Py_XDECREF(sockets);
     return rest;
@@ -69,7 +170,7 @@ end:
 
 static PyMethodDef methods[] = {
     {"send_each", (PyCFunction)(void (*)(void))send_each, METH_FASTCALL,
-     "send_each(sockets, wires) -> [(index, bytes taken), ...]"},
+     "send_each(sockets, chains) -> [(index, bytes taken), ...]"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -15,18 +15,25 @@ from exchange_push.wire.dialects.deflated import WINDOW_BITS
 _NAME: Final = "permessage-deflate"
 
 
+def fits(window_bits: int) -> bool:
+    """Whether what we compress for all can be read with a window that is so wide at most; 0: of any width."""
+    return not 0 < window_bits < WINDOW_BITS
+
+
 class Agreement(PerMessageDeflateOfferAccept):
     """Says what we do and want; a server may say so whether or not it was asked (RFC 7692, 7.1)."""
 
     def get_extension_string(self) -> str:
-        return f"{_NAME}; server_no_context_takeover; client_no_context_takeover; server_max_window_bits={WINDOW_BITS}"
+        asked = self.offer.request_max_window_bits
+        bits = WINDOW_BITS if fits(asked) else asked
+        return f"{_NAME}; server_no_context_takeover; client_no_context_takeover; server_max_window_bits={bits}"
 
 
 def agree(offers: Iterable[object]) -> Agreement | None:
-    """Take the first offer that lets us compress as for all others."""
-    for offer in offers:
-        if isinstance(offer, PerMessageDeflateOffer) and not 0 < offer.request_max_window_bits < WINDOW_BITS:
-            return Agreement(offer, no_context_takeover=True)
+    """Take the first offer that lets us compress as for all others; else one after which only the client compresses."""
+    found = [offer for offer in offers if isinstance(offer, PerMessageDeflateOffer)]
+    for offer in sorted(found, key=lambda offer: not fits(offer.request_max_window_bits)):
+        return Agreement(offer, no_context_takeover=True)
     return None
 
 

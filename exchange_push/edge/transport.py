@@ -21,7 +21,7 @@ from exchange_push.pubsub.round import Chain, Member, Round
 
 _NO_SOCKET: Final = -1
 
-SendEach = Callable[[Sequence[int], Sequence[bytes]], list[tuple[int, int]]]
+SendEach = Callable[[Sequence[int], Sequence[Sequence[bytes]]], list[tuple[int, int]]]
 
 
 class Turn:
@@ -72,7 +72,7 @@ class Turn:
         together = self.round.take()
         members, chains = list(together), list(together.values())
         sockets = [self._sockets.get(member, _NO_SOCKET) for member in members]
-        for index, taken in self.send_each(sockets, [chain.wire for chain in chains]):
+        for index, taken in self.send_each(sockets, chains):
             writer = self._writers.get(members[index])
             if writer is not None:
                 self.guard(writer, writer.go_on, chains[index], taken)
@@ -157,25 +157,25 @@ class Writer:
                 self._hand(self._outbox.take())
 
     def _send(self, data: bytes) -> None:
-        for _, taken in self._turn.send_each((self.socket,), (data,)):
+        for _, taken in self._turn.send_each((self.socket,), ((data,),)):
             self._hand(data[taken:])
 
     def go_on(self, chain: Chain, taken: int) -> None:
         """The socket took only so many bytes of the chain."""
-        if self.socket == _NO_SOCKET and len(chain.wire) <= PORTION_BYTES:
-            self._hand(chain.wire)
+        if self.socket == _NO_SOCKET and sum(map(len, chain)) <= PORTION_BYTES:
+            self._hand(b"".join(chain))
             return
-        pieces = iter(chain.pieces)
+        pieces = iter(chain)
         for piece in pieces:
-            if taken < len(piece.wire):
-                self._hand(piece.wire[taken:])
+            if taken < len(piece):
+                self._hand(piece[taken:])
                 taken = 0
                 if self._outbox.blocked:
                     break
             else:
-                taken -= len(piece.wire)
+                taken -= len(piece)
         for piece in pieces:
-            if not self.member.deliver(piece.wire, piece.publication):
+            if not self.member.deliver(piece, piece.publication):
                 return
 
     def _hand(self, data: bytes) -> None:

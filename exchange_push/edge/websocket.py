@@ -3,11 +3,11 @@
 Autobahn's own sending is not used for messages: frames are built once for all (wire/) and written by edge/transport.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import count
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerFactory
 from autobahn.util import encode_truncate
@@ -15,21 +15,27 @@ from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from exchange_push.edge.deflate import Inflate, agree
+from exchange_push.edge.deflate import Inflate, agree, fits
 from exchange_push.edge.front import address_key, one_spelling
 from exchange_push.edge.lean import LeanProtocol, sharing_options
 from exchange_push.edge.transport import Turn, Writer
 from exchange_push.errors import CloseCode, Disconnect
 from exchange_push.pubsub.round import Member, Round
+from exchange_push.pubsub.terms import Open
 from exchange_push.wire.frame import PING, PONG, frame
 
 _ABORT_S: Final = 3.0  # for a client that does not answer a close
 _REASON_BYTES: Final = 123  # what a close frame holds beside the code
 _PONG_BYTES: Final = 4096  # of whom more waits than that, pings are not answered
+_ATTEMPTS_S: Final = 300.0  # counted anew so often
+_TOO_MANY_REQUESTS: Final = 429
+_CLOSE: Final = 8
 
 
 class Conversation(Member, Protocol):
     """What the protocol needs of a session."""
+
+    def open(self, names: Iterable[str]) -> None: ...
 
     def received(self, payload: bytes, binary: bool) -> None: ...
 
@@ -40,9 +46,8 @@ class Conversation(Member, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """Limits of the public WebSocket."""
+    """Limits of the public WebSocket, and of a connection; a door may have others for connections."""
 
-    path: str = "/exchange-stream"
     origins: tuple[str, ...] = ("*",)
     proxies: frozenset[str] = frozenset()
     """Addresses whose X-Forwarded-For is believed."""
@@ -58,6 +63,20 @@ class ClientOptions:
     compression: bool = False
     ping_s: float = 20
     pong_s: float = 10
+    life_s: float = 0
+    """Then the connection is closed; 0: never."""
+    attempts: int = 0
+    """To connect, of an address in 5 minutes; 0: no limit."""
+    flooded: CloseCode = CloseCode.TOO_MANY_REQUESTS
+
+
+class Door(NamedTuple):
+    """A family of paths: what they mean, and what holds for who comes in by one."""
+
+    open: Open
+    converse: "Callable[[ClientProtocol], Conversation]"
+    """Gives a connection its session."""
+    options: ClientOptions
 
 
 class Bucket:
@@ -96,13 +115,17 @@ class ClientProtocol(LeanProtocol):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        now_s = self.factory.clock.seconds()
-        options = self.factory.options
         self.session: Conversation | None = None
         self.deflates = False
-        """Did we agree to compression?"""
+        """Did we agree to compress?"""
         self._writer: Writer | None = None
         self._abort: IDelayedCall | None = None
+        self._end: IDelayedCall | None = None
+        self._bound(self.factory.options)
+
+    def _bound(self, options: ClientOptions) -> None:
+        now_s = self.factory.clock.seconds()
+        self._options = options
         self._bytes = Bucket(options.bytes_per_s, options.bytes_burst, now_s)
         self._frames = Bucket(options.frames_per_s, options.frames_burst, now_s)
         self._pongs = Bucket(options.pongs_per_s, options.pongs_burst, now_s)
@@ -110,13 +133,22 @@ class ClientProtocol(LeanProtocol):
     # -- handshake
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
-        if request.path != self.factory.options.path:
+        _, _, query = self.http_request_uri.partition("?")
+        for door in self.factory.doors:
+            opening = door.open(request.path, query, request.protocols)
+            if opening is not None:
+                break
+        else:
             raise ConnectionDeny(ConnectionDeny.NOT_FOUND, "Not Found")
+        self.door, self.opening = door, opening
         self._host, self.peer = self._whom_behind_proxy(request.headers)
-        for subprotocol in request.protocols:
-            if subprotocol in self.factory.subprotocols:
-                return str(subprotocol)
-        return None
+        self._address_key = None if self._host is None else address_key(self._host)
+        if not self.factory.may_try(door, self._address_key):
+            raise ConnectionDeny(_TOO_MANY_REQUESTS, "Too Many Requests")
+        if door.options is not self.factory.options:
+            self._bound(door.options)
+            self.autoPingInterval, self.autoPingTimeout = door.options.ping_s, door.options.pong_s
+        return opening.subprotocol
 
     def _whom_behind_proxy(self, headers: Mapping[str, str]) -> tuple[str | None, str]:
         """The client's address, and it as text for the operator.
@@ -140,19 +172,28 @@ class ClientProtocol(LeanProtocol):
 
     def onOpen(self) -> None:
         self.forget_handshake()
-        if self.websocket_extensions_in_use:
-            self.deflates = True
+        for extension in self.websocket_extensions_in_use:
+            self.deflates = fits(extension.server_max_window_bits)
             self._perMessageCompress = Inflate()  # type: ignore[assignment]  # typed as never there
-        self.websocket_extensions_in_use: list[object] = []
+        self.websocket_extensions_in_use: list[Any] = []
         factory = self.factory
-        self._address_key = None if self._host is None else address_key(self._host)
         refusal = factory.enter(self, self._address_key)
-        session = self.session = factory.converse(self)
+        session = self.session = self.door.converse(self)
         # A transport that came through another protocol (TLS, a Site) may still have its producer.
         self.transport.unregisterProducer()
         self._writer = Writer(self, session, factory.turn)
         if refusal is not None:
             session.disconnect(*refusal)
+            return
+        if self._options.life_s:
+            self._end = factory.clock.callLater(self._options.life_s, self._end_of_life)
+        if self.opening.names:
+            self._guard(session, lambda: session.open(self.opening.names))
+
+    def _end_of_life(self) -> None:
+        self._end = None
+        if self.session is not None:
+            self.session.disconnect(CloseCode.GOING_AWAY, f"open for {self._options.life_s:g} s, connect again")
 
     # -- what comes in
 
@@ -162,13 +203,13 @@ class ClientProtocol(LeanProtocol):
         super().dataReceived(data)
 
     def onFrameBegin(self) -> None:
-        if not self._frames.take(1, self.factory.clock.seconds()):
+        if self.current_frame.opcode != _CLOSE and not self._frames.take(1, self.factory.clock.seconds()):
             self._flooded("too many frames")
         super().onFrameBegin()
 
     def _flooded(self, reason: str) -> None:
         if self.session is not None and self.state == self.STATE_OPEN:
-            self.session.disconnect(CloseCode.TOO_MANY_REQUESTS, reason)
+            self.session.disconnect(self._options.flooded, reason)
         if self.state == self.STATE_CLOSING:
             # What is still on its way would be parsed only to be thrown away.
             self.transport.pauseProducing()
@@ -176,10 +217,12 @@ class ClientProtocol(LeanProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         session = self.session
-        if session is None:
-            return
+        if session is not None:
+            self._guard(session, lambda: session.received(payload, isBinary))
+
+    def _guard(self, session: Conversation, act: Callable[[], None]) -> None:
         try:
-            session.received(payload, isBinary)
+            act()
         except Exception:  # the border: our fault, and the client shall know
             self.factory.faults += 1
             self.factory.log.failure("a client's message could not be handled")
@@ -247,9 +290,10 @@ class ClientProtocol(LeanProtocol):
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Any = None) -> None:
-        if self._abort is not None:
-            self._abort.cancel()
-            self._abort = None
+        for call in (self._abort, self._end):
+            if call is not None:
+                call.cancel()
+        self._abort = self._end = None
         session, self.session = self.session, None
         if self._writer is not None:
             self._writer.stop()
@@ -262,7 +306,7 @@ class ClientProtocol(LeanProtocol):
 
 
 class ClientFactory(WebSocketServerFactory):
-    """Makes the protocols of the public WebSocket. `converse` gives each its session."""
+    """Makes the protocols of the public WebSocket."""
 
     log = Logger()
     noisy = False
@@ -270,21 +314,22 @@ class ClientFactory(WebSocketServerFactory):
     def __init__(
         self,
         clock: IReactorTime,
-        converse: Callable[[ClientProtocol], Conversation],
+        doors: Sequence[Door],
         options: ClientOptions,
         round: Round,
-        subprotocols: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(server="exchange-push")
         self.clock = clock
-        self.converse = converse
         self.options = options
-        self.subprotocols = subprotocols
+        self.doors = doors
+        """Tried in this order."""
         self.turn = Turn(clock, round)
         self.connected: dict[ClientProtocol, None] = {}
         self.stopping = False
         """Whoever comes now is told to go: its handshake began before the port was closed."""
         self._of_address: dict[str, int] = {}
+        self._attempts: dict[tuple[int, str], int] = {}  # by door and address, since:
+        self._attempts_since_s = clock.seconds()
         self.handshakes = 0
         self.faults = 0
         self.closes: dict[int, int] = {}
@@ -304,6 +349,16 @@ class ClientFactory(WebSocketServerFactory):
             perMessageCompressionAccept=agree if options.compression else lambda offers: None,
         )
         self.protocol = sharing_options(self, ClientProtocol)
+
+    def may_try(self, door: Door, key: str | None) -> bool:
+        """Count an attempt to connect; whether it is not one too many."""
+        if not door.options.attempts or key is None:
+            return True
+        now_s = self.clock.seconds()
+        if now_s - self._attempts_since_s >= _ATTEMPTS_S:
+            self._attempts, self._attempts_since_s = {}, now_s
+        made = self._attempts[id(door), key] = self._attempts.get((id(door), key), 0) + 1
+        return made <= door.options.attempts
 
     def enter(self, protocol: ClientProtocol, key: str | None) -> tuple[CloseCode, str] | None:
         """Count a connection in. Where it is one too many: how to close it."""

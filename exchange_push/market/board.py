@@ -154,6 +154,15 @@ class Board:
         """Every symbol ever heard of, sorted."""
         return sorted(self._markets.by_symbol)
 
+    def knows(self, symbol: str) -> bool:
+        """Whether the symbol was ever heard of."""
+        return symbol in self._markets.by_symbol
+
+    @property
+    def has_symbols(self) -> bool:
+        """Whether any was."""
+        return bool(self._markets.by_symbol)
+
     def owns_book(self, symbol: str) -> bool:
         """Whether a whole book of the symbol has come by the feed."""
         market = self._markets.by_symbol.get(symbol)
@@ -197,6 +206,8 @@ class Board:
             tick = self._tick(now_ms)
             for kind, feed in self._feeds.items():
                 publications += feed.flush(tick, due[kind.every_ms])
+        for publication in publications:
+            self._stamp(publication)
         self._note_unsure(tick)
         return publications
 
@@ -206,7 +217,17 @@ class Board:
         if feed is None:
             return None
         with localcontext(EXACT):
-            return feed.state(channel.owner)
+            state = feed.state(channel.owner)
+        if state is not None and not state.time:
+            self._stamp(state)
+        return state
+
+    def _stamp(self, publication: Publication) -> None:
+        """Say of what time it is, and how its update ids go on where an engine's did not."""
+        publication.time = self._clock.time
+        if publication.channel.kind.of_book:
+            market = self._markets.by_symbol[publication.channel.owner]
+            publication.shift = 0 if market.book is None else market.book.shift
 
     def book(self, symbol: str) -> Book | None:
         """The book of a symbol, in sync or not; None: no event of it ever came."""
@@ -489,8 +510,11 @@ class Board:
     def amend(self, interval: str, symbol: str, start: int, bar: Bar, rev: int) -> list[Publication]:
         """A store corrected a candle that ended long ago; what is to be published."""
         with localcontext(EXACT):
-            found = (feed.amend(symbol, start, bar, rev) for feed in self._charts(interval))
-            return [publication for publication in found if publication is not None]
+            amended = (feed.amend(symbol, start, bar, rev) for feed in self._charts(interval))
+            found = [publication for publication in amended if publication is not None]
+        for publication in found:
+            self._stamp(publication)
+        return found
 
     def held(self, symbol: str, interval: str) -> list[KlineData]:
         """The candles that are in memory, oldest first, the running one last."""

@@ -9,9 +9,9 @@ client that finds levels by text finds them too.
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from zlib import crc32
 
 from exchange_push.market.events import BookSnapshot, DepthChange, Level
@@ -36,6 +36,10 @@ class Quote(NamedTuple):
 
 
 NO_QUOTE = Quote(None, None, None, None)
+
+
+Changed: TypeAlias = Mapping[Decimal, Level | None]
+_NOTHING: Final[Changed] = {}
 
 
 class Side:
@@ -116,6 +120,24 @@ class Side:
                     result.append((before[0], "0"))
         return result
 
+    def changes_since(self, before: Changed) -> list[Level]:
+        """What leads from the levels `before` to those as last published, best first."""
+        result: list[Level] = []
+        for price in sorted(before, reverse=self._falling):
+            was, after = before[price], self._changed.get(price) if price in self._changed else self._levels.get(price)
+            if was == after:
+                continue
+            if was is not None and (after is None or after[0] != was[0]):
+                result.append((was[0], "0"))  # it came back under another text: the one known goes
+            if after is not None:
+                result.append(after)
+        return result
+
+    @property
+    def changed(self) -> Changed:
+        """For each price touched since `publish` the level that stood there then."""
+        return self._changed
+
     def publish(self) -> None:
         self._changed = {}
 
@@ -135,17 +157,38 @@ class Side:
         levels = self._levels
         return [levels[price] for price in prices]
 
-    def published(self, limit: int | None = None) -> list[Level]:
-        """The levels as last published, best first."""
-        if not self._changed:  # the usual case: whoever asks does so right after publishing
+    def published(self, limit: int | None = None, before: Changed = _NOTHING) -> list[Level]:
+        """The levels as last published, best first; or as they were when those of `before` still stood."""
+        if not self._changed and not before:  # the usual case: whoever asks does so right after publishing
             return self.best(len(self._prices) if limit is None else limit)
         levels = dict(self._levels)
-        for price, before in self._changed.items():
-            if before is None:
-                levels.pop(price, None)
-            else:
-                levels[price] = before
+        for changed in (self._changed, before):
+            for price, level in changed.items():
+                if level is None:
+                    levels.pop(price, None)
+                else:
+                    levels[price] = level
         return [levels[price] for price in sorted(levels, reverse=self._falling)[:limit]]
+
+
+class Lag:
+    """How far a chain that is published more rarely is behind: for each price changed since, the level it knows."""
+
+    __slots__ = ("asks", "bids", "last", "losses", "time")
+
+    def __init__(self, last: int, time: int, losses: int) -> None:
+        self.bids: dict[Decimal, Level | None] = {}
+        self.asks: dict[Decimal, Level | None] = {}
+        self.last = last
+        self.time = time
+        self.losses = losses
+        """Of the book when it began: after another it is void."""
+
+    def take(self, bids: Changed, asks: Changed) -> None:
+        """This changed, and is published."""
+        for known, changed in ((self.bids, bids), (self.asks, asks)):
+            for price, level in changed.items():
+                known.setdefault(price, level)
 
 
 class Book:
@@ -170,6 +213,12 @@ class Book:
         self.restarted_ids = 0
         self.inconsistencies = 0
         """How often a whole book of the id held had other levels."""
+        self.shift = 0
+        """Added to update ids it makes numbers that only grow, and leaves one out where the book was lost in between:
+        for clients that know of no epoch. Only while it is in sync."""
+        self.lags: dict[object, Lag] = {}
+        """By the chain whose they are."""
+        self._highest = -1  # of these numbers, before the book was last lost
         self._numbered = False  # whether `id` can be compared with what comes
         self._whole = False  # whether the last event taken in was a whole book
         self._waiting: deque[DepthChange] = deque(maxlen=_WAITING_EVENTS)
@@ -230,9 +279,17 @@ class Book:
 
     def publish(self) -> None:
         """What stands now is published."""
+        for lag in self.lags.values():
+            lag.take(self.bids.changed, self.asks.changed)
         self.bids.publish()
         self.asks.publish()
         self.published_id, self.published_time = self.id, self.time
+
+    def lag(self, chain: object) -> Lag:
+        """What changes from now on for a chain that has published what is published now."""
+        assert self.published_id is not None
+        lag = self.lags[chain] = Lag(self.published_id, self.published_time, self.losses)
+        return lag
 
     @property
     def crossed(self) -> bool:
@@ -271,9 +328,12 @@ class Book:
         self.bids.publish()
         self.asks.publish()
         self.in_sync = True
+        self.shift = max(self.shift, self._highest + 1 - self.id)
 
     def _lose(self) -> None:
         self.losses += 1
+        if self.in_sync:
+            self._highest = self.id + self.shift
         self.in_sync = False
         self.published_id = None
 

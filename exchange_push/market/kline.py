@@ -85,7 +85,7 @@ class KlineFeed:
         self._closes: dict[Market, str] = {}  # of the newest closed candle
         self._closes_before: dict[Market, tuple[int, str]] = {}  # start and close of the newest one no longer held
         self._since: dict[Market, int] = {}  # start of the first candle
-        self._changed: dict[Market, None] = {}
+        self._changed: dict[Market, object] = {}  # since last due; the values say nothing
         self._states: dict[Market, Publication] = {}
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
@@ -94,8 +94,11 @@ class KlineFeed:
             self._start_over()
         if self._end == 0:
             self._begin(self._interval.start(self._markets.recorded.begin or tick.time))
-        for market in tick.traded:
-            self._touch(market)
+        # Each of the intervals hears of each market that traded: what it does with it is left to dictionaries.
+        self._changed.update(tick.traded)
+        if self._states:
+            for market in tick.traded:
+                self._states.pop(market, None)
         for market, bar in tick.late:
             self._take_late(market, bar, publications)
         if tick.time >= self._end:
@@ -103,9 +106,10 @@ class KlineFeed:
         else:
             for market, bar in tick.closed:
                 _add(self._bars, market, bar)
-        for market in tick.traded:
-            if market not in self._since and (market.bar is not None or market in self._bars):
-                self._since[market] = self._start
+        if not tick.traded.keys() <= self._since.keys():
+            for market in tick.traded:
+                if market not in self._since and (market.bar is not None or market in self._bars):
+                    self._since[market] = self._start
         for gap in tick.gaps:
             self._judge_again(self._since, gap, publications)
         for market, stretch in tick.told.items():

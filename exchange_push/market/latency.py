@@ -8,7 +8,7 @@ is what is pushed.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from exchange_push.market.events import BookSnapshot, DepthChange, Trade
@@ -16,7 +16,7 @@ from exchange_push.pubsub.channel import ALL, ChannelKind, Owner
 from exchange_push.pubsub.publication import Publication
 
 BOUNDS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
-_TICKS_KEPT: Final = 20  # as many as the slowest cadence has
+_TICKS_KEPT: Final = 20  # of a second; what is published more rarely is counted by its last one
 
 
 class Came(NamedTuple):
@@ -97,7 +97,7 @@ class Latency:
 
 def _label(kind: ChannelKind) -> str:
     """The kind's name; all candles are one."""
-    name = kind.name.partition("_")[0]
+    name = "kline" if kind.name.startswith("kline_") else kind.name
     return f"*@{name}" if kind.owner is Owner.EVERY else name
 
 
@@ -108,6 +108,11 @@ def _stamps(by_symbol: dict[str, deque[Came]], symbol: str) -> deque[Came]:
     return found
 
 
-def _oldest(stamps: Iterable[Came], since: int) -> Came | None:
+def _oldest(stamps: Sequence[Came], since: int) -> Came | None:
     """The first one after the tick `since`."""
-    return next((came for came in stamps if came.tick > since), None)
+    oldest = None
+    for came in reversed(stamps):  # most cadences are of a tick or two
+        if came.tick <= since:
+            break
+        oldest = came
+    return oldest

@@ -6,6 +6,7 @@ The window is `[closeTime - 24 h, closeTime)` with closeTime a whole second of m
 the newest one that left it, null where none did. An empty window has the last price throughout.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
@@ -16,7 +17,7 @@ from exchange_push.market.book import NO_QUOTE, Quote
 from exchange_push.market.exact import plain, ratio, rounded
 from exchange_push.market.feed import Market, Markets, Tick
 from exchange_push.market.kept import Kept
-from exchange_push.market.window import MINUTE, Piece, Window
+from exchange_push.market.window import MINUTE, SECOND, Piece, Window
 from exchange_push.pubsub.channel import ALL, Channel, ChannelKind
 from exchange_push.pubsub.publication import Publication
 
@@ -93,11 +94,16 @@ def _figures(symbol: str, window: Window, quote: Quote, complete: bool) -> Ticke
     )
 
 
-class _Tickers:
-    """All windows, and the figures as of the last whole second on which a ticker was due."""
+class Tickers:
+    """All windows of one length, and the figures as of the last whole second on which a ticker was due.
 
-    def __init__(self, markets: Markets) -> None:
+    A window is `length_s` long, and begins up to `step_s` earlier, at a whole one of these.
+    """
+
+    def __init__(self, markets: Markets, length_s: int = WINDOW_S, step_s: int = SECOND) -> None:
         self._markets = markets
+        self._length_s = length_s
+        self._step_s = step_s
         self._quotes: dict[Market, Quote] = {}
         self._booked: dict[Market, None] = {}
         self._start_over()
@@ -133,27 +139,35 @@ class _Tickers:
         if self._rolling is None and self._due and close_time != self.close_time:
             self._due = False
             self._rolling, self._rolled, self._waiting = close_time, self._waiting, []
-        self.new = self._rolling is not None and self._split(self._rolling // 1_000 - WINDOW_S)
+        self.new = self._rolling is not None and self._split(self._opening(self._rolling))
         if self._rolling is not None and self.new:
             self._roll(self._rolling)
             self._rolling = None
 
+    def _opening(self, close_time: int) -> int:
+        """The second at which windows begin that end at this time."""
+        opened = close_time // 1_000 - self._length_s
+        return opened - opened % self._step_s
+
     def restore(self, kept: Kept) -> None:
         """Have the windows of an earlier run."""
-        self._opened = kept.opened
+        opened = self._opened = self._opening(kept.second * 1_000)
         for symbol in kept.symbols:
             if symbol.before is None and not symbol.pieces:
                 continue
-            window = Window(keeps=False)
-            for bar in (symbol.before, *(piece.bar for piece in symbol.pieces if piece.end <= kept.opened)):
+            window = self._window()
+            for bar in (symbol.before, *(piece.bar for piece in symbol.pieces if piece.end <= opened)):
                 if bar is not None:
                     window.pass_by(bar)
             for piece in symbol.pieces:
-                if piece.end > kept.opened and piece.start < kept.second:
+                if piece.end > opened and piece.start < kept.second:
                     window.load(piece)
             market = self._markets.by_symbol[symbol.symbol]
             self._windows[market] = window
             self._booked[market] = None  # to be looked at in the first roll
+
+    def _window(self) -> Window:
+        return Window(keeps=self._markets.past is None, grain=self._step_s)
 
     def _split(self, opened: int) -> bool:
         """Split what the windows' old end moves into; whether that is done for windows that begin at `opened`."""
@@ -187,15 +201,15 @@ class _Tickers:
         self._booked = {}
         for market in changed:
             self._quotes[market] = market.quote()
-        opened = close_time // 1_000 - WINDOW_S
+        opened = self._opening(close_time)
         before = self._opened
         if before is None:
-            before = min((self._markets.recorded.begin or 0) // 1_000 - WINDOW_S, opened)
+            before = min((self._markets.recorded.begin or 0) // 1_000 - self._length_s, opened)
         self._opened = opened
         for market, bar in self._rolled:
             window = self._windows.get(market)
             if window is None:
-                window = self._windows[market] = Window(keeps=self._markets.past is None)
+                window = self._windows[market] = self._window()
             window.add(bar, before)
             changed[market] = None
         self._rolled = []
@@ -215,19 +229,22 @@ class _Tickers:
 
     def data(self, market: Market) -> TickerData:
         return msgspec.structs.replace(
-            self.figures[market],
-            open_time=self.close_time - WINDOW_S * 1_000,
-            close_time=self.close_time,
+            self.figures[market], open_time=self._opening(self.close_time) * 1_000, close_time=self.close_time
         )
+
+
+def day(markets: Markets) -> Tickers:
+    """The windows of 24 hours."""
+    return Tickers(markets)
 
 
 class TickerFeed:
     """Every second, traded or not, since trades leave the window."""
 
-    def __init__(self, kind: ChannelKind, markets: Markets) -> None:
+    def __init__(self, kind: ChannelKind, markets: Markets, *, windows: Callable[[Markets], Tickers] = day) -> None:
         self._kind = kind
         self._markets = markets
-        self._tickers = markets.shared(_Tickers)
+        self._tickers = markets.shared(windows)
         self._states: dict[Market, Publication] = {}
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
@@ -246,16 +263,18 @@ class TickerFeed:
     def _state(self, market: Market) -> Publication:
         state = self._states.get(market)
         if state is None:
-            data = self._tickers.data(market)
-            state = self._states[market] = Publication(Channel(self._kind, market.symbol), data)
+            state = self._states[market] = Publication(Channel(self._kind, market.symbol), self._data(market))
         return state
+
+    def _data(self, market: Market) -> object:
+        return self._tickers.data(market)
 
 
 class EveryTickerFeed(TickerFeed):
     """One array a second of the symbols whose figures changed; the state is the array of all."""
 
-    def __init__(self, kind: ChannelKind, markets: Markets) -> None:
-        super().__init__(kind, markets)
+    def __init__(self, kind: ChannelKind, markets: Markets, *, windows: Callable[[Markets], Tickers] = day) -> None:
+        super().__init__(kind, markets, windows=windows)
         self._channel = Channel(kind, ALL)
         self._last: dict[Market, TickerData] = {}
         self._all: Publication | None = None
@@ -263,14 +282,16 @@ class EveryTickerFeed(TickerFeed):
     def state(self, owner: str) -> Publication | None:
         figures = self._tickers.figures
         if self._all is None and figures:
-            self._all = Publication(self._channel, [self._tickers.data(market) for market in figures])
+            self._all = Publication(self._channel, [self._data(market) for market in figures])
         return self._all
 
     def _publish(self) -> list[Publication]:
         self._all = None
-        tickers = self._tickers
-        last, self._last = self._last, dict(tickers.figures)
-        changed = [market for market, figures in self._last.items() if figures is not last.get(market)]
+        last, self._last = self._last, dict(self._tickers.figures)
+        changed = [market for market, figures in self._last.items() if self._differ(figures, last.get(market))]
         if not changed or not self._markets.wanted(self._channel):
             return []
-        return [Publication(self._channel, [tickers.data(market) for market in changed])]
+        return [Publication(self._channel, [self._data(market) for market in changed])]
+
+    def _differ(self, figures: TickerData, last: TickerData | None) -> bool:
+        return figures is not last

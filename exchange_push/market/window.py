@@ -1,8 +1,8 @@
-"""A symbol's bars of the last 24 hours, added up: what a ticker is made of.
+"""A symbol's bars of the last hours, added up: what a ticker is made of.
 
 Seconds that have passed become minutes and these hours, so that a day of a busy symbol is some 200 bars. Where the
 window's old end moves into an hour or a minute, it is split again: from what was kept of it (`keeps`), or from what a
-store gives back.
+store gives back. A window that always begins at a whole minute (`grain`) is never split into seconds.
 """
 
 from collections import deque
@@ -61,6 +61,7 @@ class Window:
 
     __slots__ = (
         "_disordered",
+        "_grain",
         "_high",
         "_keeps",
         "_low",
@@ -72,8 +73,9 @@ class Window:
         "volume",
     )
 
-    def __init__(self, *, keeps: bool) -> None:
+    def __init__(self, *, keeps: bool, grain: int = SECOND) -> None:
         self._keeps = keeps
+        self._grain = grain
         self._pieces: deque[Piece] = deque()
         self._disordered = False  # whether a piece may begin with an older trade than one before it in time
         self._high: Bar | None = None  # None: to be looked for
@@ -148,7 +150,7 @@ class Window:
         for piece in self._pieces:
             if piece.start >= until:
                 return None
-            if piece.length > SECOND and piece.finer is None and piece.end > opened:
+            if piece.length > self._grain and piece.finer is None and piece.end > opened:
                 return piece
         return None
 
@@ -220,7 +222,7 @@ class Window:
         """Make the last pieces one, of the whole minute or hour that they lie in."""
         pieces = self._pieces
         start = pieces[-1].start - pieces[-1].start % length
-        if start < opened + 2 * HOUR:  # it would have to be split soon, or has been
+        if length > self._grain and start < opened + 2 * HOUR:  # it would have to be split soon, or has been
             return
         parts: list[Piece] = []
         while pieces and pieces[-1].start >= start and pieces[-1].length < length:
@@ -230,7 +232,7 @@ class Window:
             bar = _copy(parts[0].bar)
             for part in parts[1:]:
                 bar.add(part.bar)
-            pieces.append(Piece(start, length, bar, _pack(parts) if self._keeps else None))
+            pieces.append(Piece(start, length, bar, _pack(parts) if self._keeps and length > self._grain else None))
             self._high = self._low = None
 
     def _replace(self, place: int, parts: list[Piece]) -> None:

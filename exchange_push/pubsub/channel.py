@@ -5,7 +5,8 @@ together with a uid to name another user's channel.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
@@ -81,6 +82,9 @@ class Registry:
     only ones that exist; `prefix` is what internal names may carry in front.
     """
 
+    knows: Callable[[str], bool]
+    """Whether clients may ask for a symbol."""
+
     def __init__(
         self,
         kinds: Iterable[ChannelKind],
@@ -96,8 +100,15 @@ class Registry:
             for table in self._kinds.values():
                 if name in table:
                     table[alias] = table[name]
-        self.symbols = frozenset(symbols)
+        listed = frozenset(symbols)
+        self.knows = (lambda symbol: symbol in listed) if listed else (lambda symbol: True)
         self.prefix = prefix
+
+    def knowing(self, knows: Callable[[str], bool]) -> "Registry":
+        """The same for clients who may ask for other symbols."""
+        other = copy(self)
+        other.knows = knows
+        return other
 
     def kind(self, owner: Owner, name: str) -> ChannelKind | None:
         return self._kinds[owner].get(name)
@@ -124,7 +135,7 @@ class Registry:
             else:
                 channel = self._public(owner, kind_name)
                 if channel is not None:
-                    if owner != ALL and self.symbols and owner not in self.symbols:
+                    if owner != ALL and not self.knows(owner):
                         raise ClientError(ClientCode.UNKNOWN_SYMBOL, f"unknown symbol {quoted(owner)}")
                     return channel
         raise ClientError(

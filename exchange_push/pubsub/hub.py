@@ -123,7 +123,10 @@ class Hub:
         self.publications += 1
         handed = failed = 0
         for view, sessions in tuple(views.items()):
-            found = self.round.add(sessions, publication.frame(view).wire, publication)
+            wire = publication.frame(view).wire
+            if not wire:
+                continue
+            found = self.round.add(sessions, wire, publication)
             handed += found[0]
             failed += found[1]
         self.deliveries += handed

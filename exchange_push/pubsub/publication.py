@@ -4,15 +4,21 @@ A publication is encoded once for all who see it alike: the frame is kept on it,
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from exchange_push.pubsub.channel import Channel, SlowPolicy
 
 
 class Frame(NamedTuple):
-    """One message as it goes to clients: a whole WebSocket frame, header included, shared by all who get it."""
+    """A message as it goes to clients: whole WebSocket frames, headers included, shared by all who get them.
+
+    One frame; of a dialect that says a publication in several messages, several; none where it has nothing to say.
+    """
 
     wire: bytes
+
+
+SILENCE: Final = Frame(b"")
 
 
 class Encoder(Protocol):
@@ -47,7 +53,7 @@ class Publication:
     `checksum`, where the kind has one, is computed when a view asks for it: at once, or never.
     """
 
-    __slots__ = ("_frames", "_numbered", "channel", "checksum", "data", "message", "number", "slow")
+    __slots__ = ("_frames", "_numbered", "channel", "checksum", "data", "message", "number", "shift", "slow", "time")
 
     def __init__(
         self,
@@ -65,6 +71,10 @@ class Publication:
         self.checksum = checksum
         self.number: Number | None = None
         """Given by pubsub/history.py, where the channel is numbered."""
+        self.time = 0
+        """When it was made, ms of the time that rules its numbers; 0: it was pushed."""
+        self.shift = 0
+        """Added to update ids in `data`, it makes them numbers that only grow."""
         self._frames: dict[View, Frame] = {}
         self._numbered: Publication | None = None
 
@@ -78,7 +88,7 @@ class Publication:
         self._numbered = copy = Publication(
             self.channel, self.data, message=self.message, slow=self.slow, checksum=self.checksum
         )
-        copy.number = number
+        copy.number, copy.time, copy.shift = number, self.time, self.shift
         return copy
 
     def frame(self, view: View) -> Frame:

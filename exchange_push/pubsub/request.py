@@ -1,9 +1,12 @@
 """What a client can ask for, whatever language it speaks."""
 
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from exchange_push.errors import ClientError
 from exchange_push.pubsub.publication import Number
+
+if TYPE_CHECKING:
+    from exchange_push.pubsub.terms import Dialect
 
 RequestId: TypeAlias = int | str | None
 """Echoed in the reply; None: the request had none."""
@@ -40,6 +43,20 @@ class Ping(NamedTuple):
     id: RequestId
 
 
+class Ask(NamedTuple):
+    """A question about the language itself, to which its dialect knows the answer."""
+
+    id: RequestId
+    answer: object
+
+
+class Speak(NamedTuple):
+    """From now on the client is spoken to in another dialect."""
+
+    id: RequestId
+    dialect: "Dialect"
+
+
 class Refused(NamedTuple):
     """A request that could not be read, or may not be made now."""
 
@@ -47,4 +64,4 @@ class Refused(NamedTuple):
     error: ClientError
 
 
-Request: TypeAlias = Auth | Subscribe | Unsubscribe | List | Ping | Refused
+Request: TypeAlias = Auth | Subscribe | Unsubscribe | List | Ping | Ask | Speak | Refused

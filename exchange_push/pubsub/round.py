@@ -1,16 +1,15 @@
 """Round: what goes to clients in one turn of the reactor.
 
-Clients that keep up wait together: those with equal frames share one chain of them, joined once, and no Python runs for
-each client and frame. Who has something of its own waiting, or does not read, goes apart: its frames go into its
-outbox, one by one, until that is empty again.
+Clients that keep up wait together: a publication is added to what each of them waits for in one loop (handing.py), and
+what waits is sent in another, without Python between two clients. Who has something of its own waiting, or does not
+read, goes apart: its frames go into its outbox, one by one, until that is empty again.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
-from itertools import repeat
-from operator import attrgetter
-from typing import Any, Final, NamedTuple, Protocol
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, Final, Protocol, Self
 
+from exchange_push.pubsub.handing import hand_each
 from exchange_push.pubsub.outbox import Outbox
 from exchange_push.pubsub.publication import Publication
 
@@ -19,8 +18,8 @@ RUN_BYTES: Final = 1 << 18
 ROUND_BYTES: Final = 1 << 22
 """nor so many for all audiences; each client hears a few of them, and two sends cost it twice as much as one."""
 
-Audience = Mapping[Any, None]
-"""Members, in a dictionary without values; the key of a Mapping's type takes no subtypes, so it says Any."""
+Audience = dict[Any, None]
+"""Members, in a dictionary without values."""
 
 
 class Member(Protocol):
@@ -31,36 +30,19 @@ class Member(Protocol):
     def deliver(self, wire: bytes, publication: Publication) -> bool: ...
 
 
-class Piece:
-    """A frame's bytes, and what it is the frame of. Equal only to itself, so that it is cheap to look up."""
+class Piece(bytes):
+    """A frame's bytes, and what it is the frame of."""
 
-    __slots__ = ("publication", "wire")
+    publication: Publication
 
-    def __init__(self, wire: bytes, publication: Publication) -> None:
-        self.wire = wire
-        self.publication = publication
-
-
-class Chain(NamedTuple):
-    """What clients wait for together, joined, and what it is made of, in order."""
-
-    wire: bytes
-    pieces: tuple[Piece, ...]
+    def __new__(cls, wire: bytes, publication: Publication) -> Self:
+        piece = super().__new__(cls, wire)
+        piece.publication = publication
+        return piece
 
 
-_wire_of = attrgetter("wire")
-
-
-class _Chains(dict[tuple[Piece, ...], Chain]):
-    """Chains by what they are made of."""
-
-    __slots__ = ()
-
-    def __missing__(self, pieces: tuple[Piece, ...]) -> Chain:
-        wire = pieces[0].wire if len(pieces) == 1 else b"".join(map(_wire_of, pieces))
-        chain = self[pieces] = Chain(wire, pieces)
-        return chain
-
+Chain = list[Piece]
+"""What a member waits for, in order."""
 
 _NOBODY: Final[Audience] = {}
 
@@ -81,8 +63,8 @@ class Round:
         self.apart: dict[Member, None] = {}
         # What was published last, to one and the same audience: not yet among what each waits for.
         self._audience = _NOBODY
-        self._run: list[Piece] = []
-        self._together: defaultdict[Member, list[Piece]] = defaultdict(list)
+        self._run: Chain = []
+        self._together: defaultdict[Member, Chain] = defaultdict(list)
         self._run_bytes = 0
         self._bytes = 0
 
@@ -117,7 +99,7 @@ class Round:
         self._end_run()
         self.apart[member] = None
         for piece in self._together.pop(member, ()):
-            member.outbox.put(piece.wire, piece.publication.channel, piece.publication.slow)
+            member.outbox.put(piece, piece.publication.channel, piece.publication.slow)
 
     def rejoin(self, member: Member) -> None:
         """The member has nothing of its own waiting any more."""
@@ -132,18 +114,17 @@ class Round:
         self._together.pop(member, None)
 
     def take(self) -> dict[Member, Chain]:
-        """All who wait together, and their chains."""
+        """All who wait together, and their chains, which nobody changes any more."""
         self._bytes = 0
         if self._run and not self._together:  # one audience only: one chain for all of it
-            here, chain = self._here(), _Chains()[tuple(self._run)]
+            here, chain = self._here(), self._run
             self._audience, self._run, self._run_bytes = _NOBODY, [], 0
             return dict.fromkeys(here, chain)
         self._end_run()
         together, self._together = self._together, defaultdict(list)
-        chains = _Chains()
-        return dict(zip(together, map(chains.__getitem__, map(tuple, together.values())), strict=True))
+        return together
 
-    def _here(self) -> Iterable[Member]:
+    def _here(self) -> dict[Any, None] | list[Any]:
         """Of the present audience, who is not apart."""
         if self.apart and not self.apart.keys().isdisjoint(self._audience.keys()):
             return [member for member in self._audience if member not in self.apart]
@@ -152,12 +133,7 @@ class Round:
     def _end_run(self) -> None:
         """Add the run to what each of its audience waits for."""
         if self._run:
-            waiting = map(self._together.__getitem__, self._here())
-            # A deque that keeps nothing runs through them without Python: there may be thousands.
-            if len(self._run) == 1:
-                deque(map(list.append, waiting, repeat(self._run[0])), maxlen=0)
-            else:
-                deque(map(list.extend, waiting, repeat(self._run)), maxlen=0)
+            hand_each(self._here(), self._run, self._together)
             self._run = []
             self._run_bytes = 0
         self._audience = _NOBODY

@@ -5,21 +5,23 @@ time: requests behind it wait, so that replies keep the order of the requests.
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from enum import Enum, auto
 
 from exchange_push.errors import AuthError, AuthRefused, ClientCode, ClientError, CloseCode, Disconnect, quoted
-from exchange_push.pubsub.channel import UID, Channel, Owner, SlowPolicy, client_name
+from exchange_push.pubsub.channel import UID, Channel, Owner, SlowPolicy
 from exchange_push.pubsub.login import Login
 from exchange_push.pubsub.outbox import Outbox
 from exchange_push.pubsub.publication import Frame, Publication, View
 from exchange_push.pubsub.request import (
+    Ask,
     Auth,
     List,
     Ping,
     Refused,
     Request,
     RequestId,
+    Speak,
     Subscribe,
     Unsubscribe,
 )
@@ -143,9 +145,9 @@ class Session:
                 case Subscribe():
                     self._subscribe(request)
                 case Unsubscribe():
-                    for channel in [self._terms.registry.for_client(name, self.uid) for name in request.names]:
+                    for channel in [self._channel(name) for name in request.names]:
                         self._unsubscribe(channel)
-                    self._reply(self._dialect.result(request.id, True))
+                    self._reply(self._dialect.done(request.id))
                 case Auth():
                     self._log_in(request)
                 case List():
@@ -153,6 +155,11 @@ class Session:
                     self._reply(self._dialect.result(request.id, names))
                 case Ping():
                     self._reply(self._dialect.pong(request.id, self._terms.now_ms()))
+                case Ask():
+                    self._reply(self._dialect.result(request.id, request.answer))
+                case Speak():
+                    self._speak(request.dialect)
+                    self._reply(self._dialect.done(request.id))
                 case Refused():
                     raise request.error
         except ClientError as error:
@@ -168,18 +175,50 @@ class Session:
 
     # -- subscriptions
 
-    def _subscribe(self, request: Subscribe) -> None:
-        views: dict[Channel, View] = {}
-        for name in request.names:
-            channel = self._terms.registry.for_client(name, self.uid)
-            checksum = request.checksum and channel.kind.checksum
-            views[channel] = View(self._dialect, str(name), checksum, request.numbered)
-        held = len(self._views.keys() | views.keys())
+    def open(self, names: Iterable[str]) -> None:
+        """Subscribe to what the client asked for by the way it came; only what is wrong is answered."""
+        try:
+            for name in names:
+                self._subscribe_unasked(name)
+        except Disconnect as error:
+            self.disconnect(error.code, error.reason)
+
+    def _subscribe_unasked(self, name: str) -> None:
+        try:
+            channel = self._channel(name)
+            self._bound({channel})
+        except ClientError as error:
+            self._reply_error(None, error)
+            return
+        view = View(self._dialect, name)
+        self._listen(channel, view)
+        self._send_current(channel, view)
+        self._tell_stale((channel,))
+
+    def _channel(self, name: object) -> Channel:
+        return self._terms.registry.for_client(self._dialect.channel_name(name), self.uid)
+
+    def _bound(self, channels: Collection[Channel]) -> None:
+        held = len(self._views.keys() | channels)
         if held > self._terms.max_subscriptions:
             raise ClientError(
                 ClientCode.TOO_MANY_SUBSCRIPTIONS,
                 f"too many subscriptions: {held}, expected at most {self._terms.max_subscriptions}",
             )
+
+    def _speak(self, dialect: Dialect) -> None:
+        """Go on in another dialect, in what is subscribed already too."""
+        self._dialect = dialect
+        for channel, view in list(self._views.items()):
+            self._listen(channel, view._replace(dialect=dialect))
+
+    def _subscribe(self, request: Subscribe) -> None:
+        views: dict[Channel, View] = {}
+        for name in request.names:
+            channel = self._channel(name)
+            checksum = request.checksum and channel.kind.checksum
+            views[channel] = View(self._dialect, str(name), checksum, request.numbered)
+        self._bound(views.keys())
         # From here to the states nothing is published: no change falls between them, and none comes twice.
         for channel, view in views.items():
             self._listen(channel, view)
@@ -230,8 +269,8 @@ class Session:
         return state
 
     def _send_current(self, channel: Channel, view: View) -> None:
-        state = self._current_state(channel, view)
-        if state is None:
+        state = self._current_state(channel, view)  # asked for in any case: some chains begin with their first listener
+        if state is None or not self._dialect.greets(channel.kind):
             return
         if state.slow is SlowPolicy.QUEUE:
             self._put(state.frame(view).wire)
@@ -270,7 +309,7 @@ class Session:
                 replaced = self._become(found.uid)
                 if found.expires_in_s is not None:
                     self._login_ends = self._terms.call_later(found.expires_in_s, self._expired)
-                self._reply(self._dialect.result(request_id, True))
+                self._reply(self._dialect.done(request_id))
                 if replaced:
                     self._tell_logout("replaced")
             elif isinstance(found, AuthRefused):
@@ -341,6 +380,8 @@ class Session:
             self.deliver(publication.frame(view).wire, publication)
 
     def _put(self, wire: bytes, publication: Publication | None = None) -> None:
+        if not wire:
+            return
         outbox = self._alone()
         if publication is None:
             outbox.put(wire)
@@ -360,10 +401,14 @@ class Session:
         return self.outbox.held_bytes
 
     def send(self, message: str | bytes) -> bool:
+        return self._say(self._dialect.message(message))
+
+    def _say(self, frame: Frame) -> bool:
+        """Send what was not asked for. False: the connection is closed or too slow."""
         if self._state is _State.CLOSED:
             return False
         try:
-            self._reply(self._dialect.message(message))
+            self._reply(frame)
         except Disconnect as error:
             self.disconnect(error.code, error.reason)
             return False
@@ -372,10 +417,9 @@ class Session:
     def subscribe_as_operator(self, names: list[str]) -> None:
         """Subscribe the client to channels named as inside. Raises ClientError; all or none."""
         channels = [self._named_inside(name) for name in names]
-        if len(self._views.keys() | set(channels)) > self._terms.max_subscriptions:
-            raise ClientError(ClientCode.TOO_MANY_SUBSCRIPTIONS, "too many subscriptions")
+        self._bound(set(channels))
         for channel in channels:
-            view = View(self._dialect, client_name(channel))
+            view = View(self._dialect, self._dialect.name_of(channel))
             self._listen(channel, view)
             self._send_current(channel, view)
         self._tell_stale(channels)
@@ -412,6 +456,11 @@ class Session:
                 self._tell_logout("replaced")
         else:
             raise ClientError(ClientCode.MALFORMED, f"uid is {quoted(uid)}, expected 1 to 64 of A-Z a-z 0-9 _ -")
+
+    def dismiss(self) -> None:
+        """The server stops: say so, and close."""
+        self._say(self._dialect.farewell(self._terms.now_ms()))
+        self.disconnect(CloseCode.GOING_AWAY, "server stopping")
 
     def disconnect(self, code: CloseCode, reason: str) -> None:
         """Close the connection; what waits is still sent, but to a client that is too slow."""

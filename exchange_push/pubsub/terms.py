@@ -1,11 +1,11 @@
 """What a session needs of the world: a language, a socket, and the terms that all sessions share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from exchange_push.errors import AuthError, ClientError, CloseCode
-from exchange_push.pubsub.channel import Channel, Registry
+from exchange_push.pubsub.channel import Channel, ChannelKind, Registry
 from exchange_push.pubsub.hub import Hub
 from exchange_push.pubsub.login import Login
 from exchange_push.pubsub.publication import Encoder, Frame, Number, Publication
@@ -13,10 +13,28 @@ from exchange_push.pubsub.request import Request, RequestId
 
 
 class Dialect(Encoder, Protocol):
-    """A language that clients speak: their bytes to requests, our answers to frames."""
+    """A language that clients speak: their bytes to requests, our answers to frames. One for all who speak it."""
+
+    def __hash__(self) -> int: ...
 
     def decode(self, payload: bytes, binary: bool) -> Request:
         """Never fails for what a client sent, but by Disconnect: what cannot be read is Refused."""
+        ...
+
+    def channel_name(self, name: object) -> object:
+        """The channel, by its own name, that a client of this language means. Raises ClientError."""
+        ...
+
+    def name_of(self, channel: Channel) -> str:
+        """The name by which a client of this language knows a channel."""
+        ...
+
+    def greets(self, kind: ChannelKind) -> bool:
+        """Whether a new listener is sent the channel's current state at once."""
+        ...
+
+    def done(self, request_id: RequestId) -> Frame:
+        """The reply to a request that has no other answer."""
         ...
 
     def result(self, request_id: RequestId, result: object) -> Frame: ...
@@ -33,6 +51,23 @@ class Dialect(Encoder, Protocol):
     def pong(self, request_id: RequestId, time_ms: int) -> Frame: ...
 
     def message(self, message: str | bytes) -> Frame: ...
+
+    def farewell(self, time_ms: int) -> Frame:
+        """What is said to every client before the server stops."""
+        ...
+
+
+class Opening(NamedTuple):
+    """What a path and the subprotocols that a client offered mean."""
+
+    dialect: Dialect
+    names: tuple[str, ...] = ()
+    """Subscribed at once, without an answer."""
+    subprotocol: str | None = None
+
+
+Open: TypeAlias = Callable[[str, str, Sequence[str]], Opening | None]
+"""By path and query, both as they were sent, and the subprotocols offered; None: it is no path of this family."""
 
 
 class Cancellable(Protocol):

@@ -20,6 +20,17 @@ def payload_of(wire: bytes) -> bytes:
     return wire[{126: 4, 127: 10}.get(wire[1], 2) :]
 
 
+def split(wire: bytes) -> list[bytes]:
+    """The single frames of frames of ours in a row."""
+    found: list[bytes] = []
+    while wire:
+        head = {126: 4, 127: 10}.get(wire[1], 2)
+        end = head + (wire[1] if head == 2 else int.from_bytes(wire[2:head], "big"))
+        found.append(wire[:end])
+        wire = wire[end:]
+    return found
+
+
 def frame(payload: bytes, opcode: int) -> Frame:
     size = len(payload)
     if size < 126:

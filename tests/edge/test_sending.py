@@ -57,52 +57,77 @@ def pair() -> Iterator[Pairs]:
 def test_what_every_socket_takes_is_told_of_none(send: SendEach, pair: Pairs) -> None:
     number = pair.near[0].fileno()
 
-    assert send([number, number], [b"a", b"b"]) == []
-    assert pair.read() == [b"ab"]
+    assert send([number, number], [[b"a"], (b"b", b"", b"c")]) == []
+    assert pair.read() == [b"abc"]
     assert send([], []) == []
 
 
 @BOTH
 def test_where_there_is_no_socket_nothing_is_taken(send: SendEach, pair: Pairs) -> None:
-    assert send((-1, pair.near[0].fileno()), (b"a", b"b")) == [(0, 0)]
+    assert send((-1, pair.near[0].fileno()), ([b"a"], [b"b"])) == [(0, 0)]
+    assert pair.read() == [b"b"]
 
 
 @BOTH
-def test_as_many_sockets_as_wires_are_expected(send: SendEach) -> None:
+def test_a_chain_may_have_more_pieces_than_the_system_takes_at_once(send: SendEach, pair: Pairs) -> None:
+    pieces = [bytes([number % 256]) for number in range(2_500)]
+
+    assert send([pair.near[0].fileno()], [pieces]) == []
+    assert pair.read() == [b"".join(pieces)]
+
+
+@BOTH
+def test_neighbours_may_have_the_same_chain(send: SendEach, pair: Pairs) -> None:
+    number = pair.near[0].fileno()
+    chain = [b"a", b"b"]
+
+    assert send([number] * 5, [chain, chain, list(chain), [b"a"], [b"a", b"c"]]) == []
+    assert pair.read() == [b"abababaac"]
+
+
+@BOTH
+def test_as_many_sockets_as_chains_are_expected(send: SendEach) -> None:
     with pytest.raises(ValueError, match=r"as many|argument"):
         send([-1], [])
 
 
 @BOTH
-@pytest.mark.parametrize(("sockets", "wires"), [([None], [b""]), ([1 << 80], [b""]), ([-1], [None]), (None, [])])
+@pytest.mark.parametrize(
+    ("sockets", "chains"),
+    [([None], [[b""]]), ([1 << 80], [[b""]]), ([-1], [[None]]), ([-1], [[b"a", None]]), ([-1], [None]), (None, [])],
+)
 def test_what_is_no_socket_or_no_bytes_is_an_error_and_sends_nothing(
-    send: SendEach, sockets: list[int], wires: list[bytes]
+    send: SendEach, sockets: list[int], chains: list[list[bytes]]
 ) -> None:
     with pytest.raises((TypeError, OverflowError)):
-        send(sockets, wires)
+        send(sockets, chains)
 
 
-@given(
-    st.lists(
-        st.tuples(st.booleans(), st.lists(st.one_of(st.integers(0, 300), st.integers(0, 30_000)), max_size=5)),
-        max_size=4,
-    )
-)
-def test_compiled_or_not_the_sockets_take_the_same_bytes(plan: list[tuple[bool, list[int]]]) -> None:
+sizes = st.one_of(st.integers(0, 300), st.integers(0, 30_000))
+chains = st.lists(sizes, max_size=4)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.lists(chains, max_size=5)), max_size=4), st.booleans())
+def test_compiled_or_not_the_sockets_take_the_same_bytes(plan: list[tuple[bool, list[list[int]]]], alike: bool) -> None:
     outcomes = []
+    made: dict[tuple[int, int], bytes] = {}
     for send in (send_each, send_each_in_python):
         pairs = Pairs([gone for gone, _ in plan])
-        wires = [
-            (pairs.near[index].fileno(), bytes([number]) * size)
-            for index, (_, sizes) in enumerate(plan)
-            for number, size in enumerate(sizes)
-        ]
-        rest = send([number for number, _ in wires], [wire for _, wire in wires])
+        sockets, wires = [], []
+        for index, (_, of_socket) in enumerate(plan):
+            for number, chain in enumerate(of_socket):
+                seed = 0 if alike else number  # with equal pieces, being one object, chains may be equal too
+                sockets.append(pairs.near[index].fileno())
+                wires.append([made.setdefault((seed, size), bytes([seed]) * size) for size in chain])
+        rest = send(sockets, wires)
         read = pairs.read()
         pairs.close()
         outcomes.append((rest, read))
         taken = dict(rest)
-        whole = b"".join(wire[: taken.get(index, len(wire))] for index, (_, wire) in enumerate(wires))
+        whole = b"".join(
+            joined[: taken.get(index, len(joined))] for index, joined in enumerate(b"".join(chain) for chain in wires)
+        )
         assert len(whole) == sum(map(len, read))
+        assert sorted(whole) == sorted(b"".join(read))
 
     assert outcomes[0] == outcomes[1]

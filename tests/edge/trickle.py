@@ -11,7 +11,8 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 
-from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol
+from exchange_push import catalog
+from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, Door
 from exchange_push.pubsub.session import Session
 from exchange_push.wire.dialects.plain import PLAIN
 from tests.pubsub.lobby import Lobby, unframe
@@ -123,16 +124,18 @@ class Place:
         self.lobby = Lobby(requests_per_s=1e6, requests_burst=10**6, **terms)
         self.reactor = Reactor()
         options = ClientOptions(ping_s=0, pong_s=0, pongs_burst=10**6)
-        self.factory = ClientFactory(self.reactor, self._converse, options, self.lobby.hub.round)
+        doors = [Door(catalog.own_path("/exchange-stream"), self._converse, options)]
+        self.factory = ClientFactory(self.reactor, doors, options, self.lobby.hub.round)
         self.factory.turn.send_each = self._send_each
         self.clients: list[Client] = []
 
     def _converse(self, protocol: ClientProtocol) -> Session:
         return Session(self.lobby.next_id(), "", PLAIN, protocol, self.lobby.terms)
 
-    def _send_each(self, sockets: Sequence[int], wires: Sequence[bytes]) -> list[tuple[int, int]]:
+    def _send_each(self, sockets: Sequence[int], chains: Sequence[Sequence[bytes]]) -> list[tuple[int, int]]:
         rest = []
-        for index, (number, wire) in enumerate(zip(sockets, wires, strict=True)):
+        for index, (number, chain) in enumerate(zip(sockets, chains, strict=True)):
+            wire = b"".join(chain)
             try:
                 taken = self.clients[number].socket.send(wire)
             except OSError:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from exchange_push.market.avgprice import AveragePriceFeed
 from exchange_push.market.board import TICK_MS, Board
 from exchange_push.market.bookticker import BookTickerFeed
 from exchange_push.market.depth import BestLevelsFeed, DepthFeed
@@ -18,11 +19,15 @@ from exchange_push.market.events import (
     Restart,
     Trade,
 )
+from exchange_push.market.executions import ExecutionsFeed
 from exchange_push.market.feed import FeedFactory
 from exchange_push.market.interval import INTERVALS
 from exchange_push.market.kline import KlineFeed
 from exchange_push.market.markprice import EveryMarkPriceFeed, MarkPriceFeed
+from exchange_push.market.miniticker import EveryMiniTickerFeed, MiniTickerFeed
 from exchange_push.market.product import Product
+from exchange_push.market.rolling import EveryRollingTickerFeed, RollingTickerFeed
+from exchange_push.market.slowdepth import SlowDepthFeed
 from exchange_push.market.ticker import EveryTickerFeed, TickerFeed
 from exchange_push.market.trades import TradesFeed
 from exchange_push.pubsub.channel import ALL, Channel, ChannelKind, Owner, SlowPolicy
@@ -46,6 +51,24 @@ KINDS: dict[ChannelKind, FeedFactory] = {
     ChannelKind("markprice", Owner.SYMBOL, SlowPolicy.CONFLATE, 1_000): MarkPriceFeed,
     ChannelKind("ticker", Owner.EVERY, SlowPolicy.RESYNC, 1_000): EveryTickerFeed,
     ChannelKind("markprice", Owner.EVERY, SlowPolicy.RESYNC, 1_000): EveryMarkPriceFeed,
+    **{
+        ChannelKind(f"depth_{name}", Owner.SYMBOL, SlowPolicy.RESYNC, every_ms, of_book=True): SlowDepthFeed
+        for name, every_ms in (("250ms", 250), ("500ms", 500), ("1s", 1_000))
+    },
+    ChannelKind("trade", Owner.SYMBOL, SlowPolicy.QUEUE, 50): ExecutionsFeed,
+    ChannelKind("miniticker", Owner.SYMBOL, SlowPolicy.CONFLATE, 1_000): MiniTickerFeed,
+    ChannelKind("miniticker", Owner.EVERY, SlowPolicy.RESYNC, 1_000): EveryMiniTickerFeed,
+    **{
+        ChannelKind(f"ticker_{window}", owner, slow, 1_000): partial(make, window=window)
+        for window in ("1h", "4h", "1d")
+        for owner, slow, make in (
+            (Owner.SYMBOL, SlowPolicy.CONFLATE, RollingTickerFeed),
+            (Owner.EVERY, SlowPolicy.RESYNC, EveryRollingTickerFeed),
+        )
+    },
+    ChannelKind("avgprice", Owner.SYMBOL, SlowPolicy.CONFLATE, 1_000): AveragePriceFeed,
+    ChannelKind("markprice_3s", Owner.SYMBOL, SlowPolicy.CONFLATE, 3_000): MarkPriceFeed,
+    ChannelKind("markprice_3s", Owner.EVERY, SlowPolicy.RESYNC, 3_000): EveryMarkPriceFeed,
 }
 
 _BY_NAME = {(kind.owner, kind.name): kind for kind in KINDS}
@@ -78,6 +101,10 @@ class Exchange:
 
     def apply(self, *events: MarketEvent | Restart | Gap) -> None:
         self.board.apply(events, self.now_ms)
+
+    def restart(self, session: int) -> None:
+        """The engine's feed begins a newer session."""
+        self.apply(Restart(session))
 
     def jump(self, event: Trade) -> None:
         """Apply a trade whose time is far ahead, and what bears it out: another symbol's book of that time."""

@@ -68,7 +68,8 @@ class Client:
         data: Any = publication.data
         for levels, sign in ((data.bids, -1), (data.asks, 1)):
             prices = [sign * Decimal(price) for price, _ in levels]
-            assert prices == sorted(set(prices))
+            once = publication.channel.kind.name == "depth"  # a slower chain may name a price by an old text and a new one
+            assert prices == sorted(set(prices) if once else prices)
         if data.type == "snapshot":
             assert data.prev is None
             assert data.first == data.last
@@ -99,17 +100,30 @@ _steps = st.lists(
     st.one_of(
         st.tuples(st.just("change"), _bids, _asks, st.integers(1, 3)),
         st.tuples(st.just("lost change"), _bids, _asks, st.integers(1, 3)),
-        st.sampled_from([("book",), ("remember book",), ("old book",), ("tick",), ("tick",), ("join",), ("restart",)]),
+        st.sampled_from(
+            [
+                ("book",),
+                ("remember book",),
+                ("old book",),
+                ("tick",),
+                ("tick",),
+                ("ticks",),
+                ("join",),
+                ("leave",),
+                ("restart",),
+            ]
+        ),
     ),
     max_size=60,
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(_steps)
-def test_a_client_has_the_true_book_after_each_message_whenever_it_came(steps: list[Any]) -> None:
-    engine, exchange = Engine(), Exchange("depth")
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from(["depth", "depth_250ms", "depth_500ms", "depth_1s"]), _steps)
+def test_a_client_has_the_true_book_after_each_message_whenever_it_came(name: str, steps: list[Any]) -> None:
     clients: list[Client] = []
+    engine, exchange = Engine(), Exchange(*dict.fromkeys(("depth", name)), wanted=lambda channel: bool(clients))
+    listened = channel(f"S@{name}")
     remembered = engine.whole()
     for step in steps:
         match step:
@@ -127,14 +141,16 @@ def test_a_client_has_the_true_book_after_each_message_whenever_it_came(steps: l
                 engine.restart()
                 remembered = engine.whole()
             case ("join",):
-                state = exchange.board.state(channel("S@depth"))
+                state = exchange.board.state(listened)
                 if state is not None:
                     clients.append(Client())
                     clients[-1].take(state)
                     assert clients[-1].numbers() == engine.history[state.data.last]  # type: ignore[attr-defined]
-            case ("tick",):
-                for publication in exchange.tick():
-                    for client in clients:
+            case ("leave",):
+                clients = clients[1:]
+            case ("tick",) | ("ticks",):
+                for publication in exchange.run(50 if step == ("tick",) else 500):
+                    for client in clients if publication.channel == listened else ():
                         client.take(publication)
                         assert client.last is not None
                         assert client.numbers() == engine.history[client.last]
@@ -142,7 +158,7 @@ def test_a_client_has_the_true_book_after_each_message_whenever_it_came(steps: l
     exchange.apply(Restart(99), engine.whole())
     clients.append(Client())
     for publication in exchange.run(100):
-        for client in clients:
+        for client in clients if publication.channel == listened else ():
             client.take(publication)
     assert all(client.numbers() == (engine.bids, engine.asks) and client.epoch == 99 for client in clients)
 

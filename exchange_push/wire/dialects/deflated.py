@@ -6,13 +6,15 @@ stay as they are.
 
 import zlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from exchange_push.errors import ClientError
+from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.publication import Frame, Number, Publication, View
-from exchange_push.pubsub.request import Request, RequestId
+from exchange_push.pubsub.request import Request, RequestId, Speak
 from exchange_push.pubsub.terms import Dialect
-from exchange_push.wire.frame import COMPRESSED, frame, payload_of
+from exchange_push.wire.frame import COMPRESSED, frame, payload_of, split
 
 WINDOW_BITS: Final = 12
 """A window of 4 KiB compresses market data as well as one of 32 KiB, and is set up in a quarter of the time."""
@@ -28,13 +30,26 @@ def deflate(payload: bytes) -> bytes:
 
 
 class Deflated:
-    """`plain`, with its publications compressed."""
+    """`plain`, with its publications compressed. Made by `deflated`."""
 
     def __init__(self, plain: Dialect) -> None:
         self._plain = plain
 
     def decode(self, payload: bytes, binary: bool) -> Request:
-        return self._plain.decode(payload, binary)
+        request = self._plain.decode(payload, binary)
+        return request._replace(dialect=deflated(request.dialect)) if isinstance(request, Speak) else request
+
+    def channel_name(self, name: object) -> object:
+        return self._plain.channel_name(name)
+
+    def name_of(self, channel: Channel) -> str:
+        return self._plain.name_of(channel)
+
+    def greets(self, kind: ChannelKind) -> bool:
+        return self._plain.greets(kind)
+
+    def done(self, request_id: RequestId) -> Frame:
+        return self._plain.done(request_id)
 
     def result(self, request_id: RequestId, result: object) -> Frame:
         return self._plain.result(request_id, result)
@@ -51,12 +66,28 @@ class Deflated:
     def message(self, message: str | bytes) -> Frame:
         return self._plain.message(message)
 
+    def farewell(self, time_ms: int) -> Frame:
+        return self._plain.farewell(time_ms)
+
     def event(self, publication: Publication, view: View) -> Frame:
-        plain = publication.frame(
-            view._replace(dialect=self._plain)
-        )  # encoded once, also with those who do not compress
-        payload = payload_of(plain.wire)
-        if len(payload) < publication.channel.kind.deflate_bytes:
+        # Encoded once, also with those who do not compress.
+        plain = publication.frame(view._replace(dialect=self._plain))
+        least = publication.channel.kind.deflate_bytes
+        if len(plain.wire) < least:
             return plain
-        deflated = deflate(payload)
-        return frame(deflated, plain.wire[0] & _OPCODE | COMPRESSED) if len(deflated) < len(payload) else plain
+        return Frame(b"".join(_compressed(wire, least) for wire in split(plain.wire)))
+
+
+@cache
+def deflated(plain: Dialect) -> Dialect:
+    """One for all connections that speak it, so that they share frames."""
+    return Deflated(plain)
+
+
+def _compressed(wire: bytes, least: int) -> bytes:
+    """The frame, compressed where that makes it shorter."""
+    payload = payload_of(wire)
+    if len(payload) < least:
+        return wire
+    compressed = deflate(payload)
+    return frame(compressed, wire[0] & _OPCODE | COMPRESSED).wire if len(compressed) < len(payload) else wire

@@ -1,6 +1,7 @@
 """The user's own language (docs/reference/client-protocol.md): one JSON object a message, or the same as msgpack."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Final
 
@@ -8,7 +9,8 @@ import msgpack
 import msgspec
 
 from exchange_push.errors import ClientCode, ClientError, CloseCode, Disconnect, quoted
-from exchange_push.pubsub.publication import Frame, Number, Publication, View
+from exchange_push.pubsub.channel import Channel, ChannelKind, client_name
+from exchange_push.pubsub.publication import SILENCE, Frame, Number, Publication, View
 from exchange_push.pubsub.request import (
     Auth,
     List,
@@ -131,7 +133,29 @@ def _subscribed(numbers: Mapping[str, Number], recovered: bool | None) -> dict[s
     return fields
 
 
-class Plain:
+class _Native(ABC):
+    """What is the same in both encodings: channels have their own names."""
+
+    def channel_name(self, name: object) -> object:
+        return name
+
+    def name_of(self, channel: Channel) -> str:
+        return client_name(channel)
+
+    def greets(self, kind: ChannelKind) -> bool:
+        return True
+
+    def done(self, request_id: RequestId) -> Frame:
+        return self.result(request_id, True)
+
+    def farewell(self, time_ms: int) -> Frame:
+        return SILENCE  # it is told on `system`
+
+    @abstractmethod
+    def result(self, request_id: RequestId, result: object) -> Frame: ...
+
+
+class Plain(_Native):
     """JSON in text frames."""
 
     def decode(self, payload: bytes, binary: bool) -> Request:
@@ -188,7 +212,7 @@ def _members(message: str | bytes) -> bytes | None:
     return message.rstrip()[:-1].encode() if is_object else None
 
 
-class PlainMsgpack:
+class PlainMsgpack(_Native):
     """The same objects as msgpack in binary frames."""
 
     def decode(self, payload: bytes, binary: bool) -> Request:

@@ -66,7 +66,7 @@ def test_a_publication_is_encoded_and_compressed_once_for_all() -> None:
     for client in clients:
         client.ask({"op": "subscribe", "channel": "A@ticker"})
     lobby.publish(PRICE, LONG)
-    wires = [chain.wire for chain in lobby.hub.round.take().values()]
+    wires = [wire for chain in lobby.hub.round.take().values() for wire in chain]
 
     assert plain.encoded == 1
     assert len(wires) == 100

@@ -1,0 +1,24 @@
+"""Many members, the same pieces for each: added to what each of them waits for.
+
+`hand_each` is the one loop that runs for each client and publication: compiled where the wheel was built with a
+compiler (_handing.c), otherwise one that keeps Python out of it as far as it can, with the same outcome.
+"""
+
+from collections import defaultdict, deque
+from itertools import repeat
+from typing import TypeVar
+
+M = TypeVar("M")
+P = TypeVar("P")
+
+
+def hand_each_in_python(members: dict[M, None] | list[M], pieces: list[P], waiting: defaultdict[M, list[P]]) -> None:
+    """Add the pieces to each member's list in `waiting`."""
+    # A deque that keeps nothing runs through them without Python: there may be thousands.
+    deque(map(list.extend, map(waiting.__getitem__, members), repeat(pieces)), maxlen=0)
+
+
+try:
+    from exchange_push.pubsub._handing import hand_each as hand_each
+except ImportError:
+    hand_each = hand_each_in_python

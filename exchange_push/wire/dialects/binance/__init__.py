@@ -1,0 +1,1 @@
+"""The language of Binance's clients (docs/reference/binance.md)."""
