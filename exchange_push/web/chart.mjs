@@ -40,7 +40,7 @@ export class Chart {
       timeScale: { borderVisible: false, timeVisible: true, rightOffset: 4, minBarSpacing: 1 },
       crosshair: { mode: library.CrosshairMode.Normal },
       handleScale: { axisPressedMouseMove: { price: false } },
-      localization: { locale: "en-GB" },
+      localization: { locale: "en-GB", priceFormatter: (price) => group(price.toFixed(this.digits?.price ?? 2)) },
     });
     this.series = this.chart.addSeries(library.CandlestickSeries, { borderVisible: false });
     this.volume = this.chart.addSeries(
@@ -55,7 +55,7 @@ export class Chart {
     });
     this.chart.subscribeCrosshairMove(({ time }) => {
       this.hovered = time === undefined ? null : time * 1000;
-      paint(this.draw);
+      paint(this.draw, true);
     });
     this.#colour();
   }

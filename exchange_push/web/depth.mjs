@@ -32,7 +32,7 @@ export class DepthChart {
 
   #point(x) {
     this.pointer = x;
-    paint(this.draw);
+    paint(this.draw, true);
   }
 
   #draw() {

@@ -8,43 +8,56 @@ const KEPT = 60;
 export class Tape {
   constructor(root) {
     this.body = root.querySelector("tbody");
-    this.trades = [];
-    this.rows = [];
+    this.rows = []; // the newest first
+    this.fresh = []; // trades without a row yet, oldest first
+    this.newest = null;
     this.draw = () => this.#draw();
   }
 
   show(digits) {
     this.digits = digits;
-    this.trades = [];
-    paint(this.draw);
+    this.fresh = [];
+    this.newest = null;
+    this.rows = [];
+    this.body.replaceChildren();
   }
 
-  /** The newest 50 come again with each subscription: what is known already is passed over. */
+  /** Gives those that are new: the newest 50 come again with each subscription. */
   take(trades) {
-    const newest = this.trades[0];
-    const fresh = newest === undefined ? trades : trades.filter(({ first, time }) => first > newest.last || time > newest.time);
-    this.trades = [...fresh.toReversed(), ...this.trades].slice(0, KEPT);
-    paint(this.draw);
+    const { newest } = this;
+    const fresh = newest === null ? trades : trades.filter(({ first, time }) => first > newest.last || time > newest.time);
+    if (fresh.length > 0) {
+      this.newest = fresh.at(-1);
+      this.fresh = [...this.fresh, ...fresh].slice(-KEPT);
+      paint(this.draw);
+    }
     return fresh;
   }
 
   #draw() {
-    for (const { price, qty } of this.trades) this.digits.note(price, qty);
-    while (this.rows.length < this.trades.length) {
-      const cells = ["price", "quantity", "time"].map((name) => make("td", { class: name }));
-      const row = make("tr", {}, ...cells);
-      this.rows.push({ row, cells });
-      this.body.append(row);
+    const before = [this.digits.price, this.digits.quantity].join();
+    for (const { price, qty } of this.fresh) this.digits.note(price, qty);
+    for (const trade of this.fresh) {
+      const row = this.rows.length < KEPT ? this.#row() : this.rows.pop();
+      row.trade = trade;
+      this.#fill(row);
+      this.rows.unshift(row);
+      this.body.prepend(row.element);
     }
-    while (this.rows.length > this.trades.length) this.rows.pop().row.remove();
-    this.trades.forEach(({ price, qty, side, time, first }, index) => {
-      const { row, cells } = this.rows[index];
-      const sign = side === "buy" ? 1 : -1;
-      setAttribute(row, "data-trade", String(first));
-      setAttribute(cells[0], "data-sign", String(sign));
-      setText(cells[0], `${arrow(sign)} ${group(fit(price, this.digits.price))}`);
-      setText(cells[1], group(fit(qty, this.digits.quantity)));
-      setText(cells[2], clock(Number(time)));
-    });
+    this.fresh = [];
+    if ([this.digits.price, this.digits.quantity].join() !== before) this.rows.forEach((row) => this.#fill(row));
+  }
+
+  #row() {
+    const cells = ["price", "quantity", "time"].map((name) => make("td", { class: name }));
+    return { cells, element: make("tr", {}, ...cells), trade: null };
+  }
+
+  #fill({ cells: [price, quantity, time], trade }) {
+    const sign = trade.side === "buy" ? 1 : -1;
+    setAttribute(price, "data-sign", String(sign));
+    setText(price, `${arrow(sign)} ${group(fit(trade.price, this.digits.price))}`);
+    setText(quantity, group(fit(trade.qty, this.digits.quantity)));
+    setText(time, clock(Number(trade.time)));
   }
 }
