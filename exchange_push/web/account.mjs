@@ -1,15 +1,17 @@
 /** A user's own balances, positions and orders, once logged in. */
 
 import { arrow, clock, decimal, digitsOf, group, rounded, signOf, signed, units } from "./format.mjs";
-import { flash, make, paint, setAttribute, setText } from "./paint.mjs";
+import { make, paint, setAttribute, setText } from "./paint.mjs";
 
 const ORDERS = 100; // that are shown
 const STATUS = { PARTIALLY_FILLED: "part filled" };
 
 export class Account {
-  constructor(root, markOf) {
+  /** `markOf(symbol)` gives its mark price or null, `digitsOf(symbol)` how many digits its numbers have. */
+  constructor(root, markOf, digitsOfSymbol) {
     this.root = root;
     this.markOf = markOf;
+    this.digitsOf = digitsOfSymbol;
     this.bodies = Object.fromEntries([...root.querySelectorAll("tbody")].map((body) => [body.dataset.of, body]));
     this.note = root.querySelector(".note");
     this.draw = () => this.#draw();
@@ -56,14 +58,15 @@ export class Account {
       const { symbol, qty, entryPrice } = position;
       const mark = this.markOf(symbol);
       const sign = signOf(qty);
+      const places = this.digitsOf(symbol).price;
       const gain = mark === null ? null : profit(qty, entryPrice, mark);
       return [
         symbol,
         [
           symbol,
           [`${arrow(sign)} ${group(qty)}`, sign],
-          group(rounded(entryPrice, mark === null ? digitsOf(entryPrice) : Math.min(digitsOf(entryPrice), 5))),
-          mark === null ? "–" : group(rounded(mark, 5).replace(/0{1,3}$/, "")),
+          group(rounded(entryPrice, places)),
+          mark === null ? "–" : group(rounded(mark, places)),
           gain === null ? "–" : [signed(gain), signOf(gain)],
         ],
       ];
@@ -96,10 +99,8 @@ export class Account {
       cells.forEach((cell, index) => {
         const [text, sign] = Array.isArray(cell) ? cell : [cell, null];
         const node = element.children[index];
-        const before = node.textContent;
         setText(node, text);
         setAttribute(node, "data-sign", sign === null ? null : String(sign));
-        if (before !== "" && before !== text && name === "balance") flash(node);
       });
       if (this.bodies[name].children[place] !== element) {
         this.bodies[name].insertBefore(element, this.bodies[name].children[place] ?? null);

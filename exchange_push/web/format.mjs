@@ -56,7 +56,8 @@ export function compact(text) {
 
 /** Signed, as a change is shown. */
 export function signed(text) {
-  return /^-?[0.]+$/.test(text) || text.startsWith("-") ? group(text) : `+${group(text)}`;
+  const sign = signOf(text);
+  return sign === 0 ? text.replace("-", "") : (sign > 0 ? "+" : "") + group(text);
 }
 
 /** -1, 0 or 1. */

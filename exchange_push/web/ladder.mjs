@@ -46,7 +46,7 @@ export class Ladder {
 
   /** As many rows as there is room for. */
   #fill() {
-    const room = this.scroll.clientHeight - this.middle.offsetHeight;
+    const room = this.scroll.clientHeight - this.middle.offsetHeight - ROW_PX; // the head of the table
     const wanted = Math.max(LEAST, Math.floor(room / 2 / ROW_PX));
     for (const [side, rows] of Object.entries(this.rows)) {
       while (rows.length > wanted) rows.pop().row.remove();

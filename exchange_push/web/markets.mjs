@@ -1,6 +1,6 @@
 /** The list of symbols with their last price and change. */
 
-import { arrow, fit, group, signOf, signed } from "./format.mjs";
+import { arrow, fit, group, rounded, signOf, signed } from "./format.mjs";
 import { flash, make, paint, setAttribute, setText } from "./paint.mjs";
 
 export class Markets {
@@ -60,8 +60,9 @@ export class Markets {
       setText(last, group(fit(ticker.last, digits.price)));
       if (before !== undefined && before !== ticker.last) flash(last, Number(ticker.last) - Number(before));
       last.dataset.exact = ticker.last;
-      const sign = signOf(ticker.changePercent);
-      setText(change, `${arrow(sign)} ${signed(Number(ticker.changePercent).toFixed(2))}%`.trim());
+      const percent = rounded(ticker.changePercent, 2);
+      const sign = signOf(percent);
+      setText(change, `${arrow(sign)} ${signed(percent)}%`.trim());
       setAttribute(change, "data-sign", String(sign));
     }
     this.changed.clear();

@@ -46,7 +46,7 @@ const chart = new Chart(byId("chart"), ask);
 const ladder = new Ladder(byId("book"));
 const depth = new DepthChart(byId("depth"));
 const tape = new Tape(byId("tape"));
-const account = new Account(byId("account"), (symbol) => marks.get(symbol)?.markPrice ?? null);
+const account = new Account(byId("account"), (symbol) => marks.get(symbol)?.markPrice ?? null, digitsOfSymbol);
 const shown = { symbol: null, interval: "1m", chosen: false, subscriptions: [], candles: null };
 
 function show(symbol, interval) {

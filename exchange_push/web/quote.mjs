@@ -1,7 +1,12 @@
 /** The figures of the chosen symbol: last price, 24 hours, mark price and funding. */
 
-import { arrow, clock, compact, fit, group, rounded, signOf, signed } from "./format.mjs";
+import { arrow, clock, compact, decimal, fit, group, rounded, signOf, signed, units } from "./format.mjs";
 import { paint, setAttribute, setText } from "./paint.mjs";
+
+/** A share in percent, with four digits. */
+function percentOf(share) {
+  return rounded(decimal(units(share, 20), 18), 4);
+}
 
 export class Quote {
   constructor(root) {
@@ -57,7 +62,7 @@ export class Quote {
     if (ticker !== null) {
       const sign = signOf(ticker.change);
       const change = signed(fit(ticker.change, price));
-      setText(cells.change, `${arrow(sign)} ${change} (${signed(Number(ticker.changePercent).toFixed(2))}%)`.trim());
+      setText(cells.change, `${arrow(sign)} ${change} (${signed(rounded(ticker.changePercent, 2))}%)`.trim());
       setAttribute(cells.change, "data-sign", String(sign));
       setText(cells.high, group(fit(ticker.high, price)));
       setText(cells.low, group(fit(ticker.low, price)));
@@ -73,7 +78,7 @@ export class Quote {
       setAttribute(cells.mark, "title", group(mark.markPrice));
       setText(cells.index, group(rounded(mark.indexPrice, price)));
       setAttribute(cells.index, "title", group(mark.indexPrice));
-      if (mark.fundingRate !== null) setText(cells.funding, `${signed((Number(mark.fundingRate) * 100).toFixed(4))}%`);
+      if (mark.fundingRate !== null) setText(cells.funding, `${signed(percentOf(mark.fundingRate))}%`);
     }
   }
 }

@@ -13,6 +13,7 @@ test("numbers are shown with the server's own digits", () => {
   assert.equal(fit("5", 2), "5.00");
   assert.equal(fit("5.123", 2), "5.123");
   assert.equal(signed("0.00"), "0.00");
+  assert.equal(signed("-0.00"), "0.00");
   assert.equal(signed("1.5"), "+1.5");
   assert.equal(signed("-1.5"), "−1.5");
   assert.deepEqual(["0", "-0.0", "0.01", "-1"].map(signOf), [0, 0, 1, -1]);
