@@ -1,4 +1,9 @@
-/** A user's own balances, positions and orders, once logged in. */
+/**
+ * A user's own balances, positions and orders, once logged in.
+ *
+ * What is sent on these channels is the exchange's own; these are the shapes of the demo. Of others it shows what it
+ * can: no value is taken to be a number, or text, unseen.
+ */
 
 import { arrow, clock, decimal, digitsOf, group, rounded, signOf, signed, units } from "./format.mjs";
 import { make, paint, setAttribute, setText } from "./paint.mjs";
@@ -27,13 +32,23 @@ export class Account {
     paint(this.draw);
   }
 
+  /** {asset, balance}, or {asset: {available, frozen}, …}. */
   takeBalance(data) {
-    if (typeof data?.asset === "string") this.balances.set(data.asset, data);
+    if (typeof data?.asset === "string") {
+      this.balances.set(data.asset, written(data.balance));
+    } else if (typeof data === "object" && data !== null) {
+      for (const [asset, parts] of Object.entries(data)) {
+        const values = typeof parts === "object" && parts !== null ? Object.values(parts) : [parts];
+        this.balances.set(asset, values.map(written).join(" / "));
+      }
+    }
     paint(this.draw);
   }
 
   takePosition(data) {
-    if (typeof data?.symbol === "string") this.positions.set(data.symbol, data);
+    if (typeof data?.symbol === "string" && isDecimal(data.qty) && isDecimal(data.entryPrice)) {
+      this.positions.set(data.symbol, data);
+    }
     paint(this.draw);
   }
 
@@ -53,7 +68,7 @@ export class Account {
   }
 
   #draw() {
-    this.#table("balance", [...this.balances.values()], ({ asset, balance }) => [asset, [asset, group(balance)]]);
+    this.#table("balance", [...this.balances], ([asset, text]) => [asset, [asset, text]]);
     this.#table("position", [...this.positions.values()].filter(({ qty }) => signOf(qty) !== 0), (position) => {
       const { symbol, qty, entryPrice } = position;
       const mark = this.markOf(symbol);
@@ -74,11 +89,11 @@ export class Account {
     this.#table("order", [...this.orders.values()].toReversed(), (order) => [
       String(order.orderId),
       [
-        clock(Number(order.time)),
-        order.symbol,
+        Number.isSafeInteger(order.time) ? clock(order.time) : "–",
+        String(order.symbol),
         [`${arrow(order.side === "buy" ? 1 : -1)} ${order.side}`, order.side === "buy" ? 1 : -1],
-        order.price === null ? "market" : group(order.price),
-        `${group(order.filled)} / ${group(order.qty)}`,
+        order.price === null ? "market" : written(order.price),
+        `${written(order.filled)} / ${written(order.qty)}`,
         STATUS[order.status] ?? String(order.status).toLowerCase(),
       ],
     ]);
@@ -112,6 +127,14 @@ export class Account {
       known.delete(key);
     }
   }
+}
+
+function isDecimal(value) {
+  return typeof value === "string" && /^-?\d+(\.\d+)?$/.test(value);
+}
+
+function written(value) {
+  return isDecimal(value) ? group(value) : value === null || value === undefined ? "–" : String(value);
 }
 
 /** What a position would bring at a price, to the cent. */

@@ -35,7 +35,13 @@ function drawAll() {
   drawnAt = performance.now();
   const due = [...waiting];
   waiting.clear();
-  for (const draw of due) draw();
+  for (const draw of due) {
+    try {
+      draw();
+    } catch (error) {
+      reportError(error); // one view that fails takes no other with it
+    }
+  }
 }
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");

@@ -271,12 +271,53 @@ async def test_who_logs_in_sees_what_is_theirs_and_loses_nothing_by_a_kick(start
         ["BTCUSDT", "▼ sell", "50,000.5", "0 / 0.5", "new"],
         ["BTCUSDT", "▼ sell", "50,000.5", "0.5 / 0.5", "filled"],
     ]
-    assert shown[2][:3] == ["BTCUSDT", "▼ −0.5", "50,001"]
+    assert shown[2][:3] == ["BTCUSDT", "▼ −0.5", "50,001.0"]
     assert shown[3] == ["USDT", "99,999.123456789"]
     assert await tab.run(text("#told")) == ""
     await tab.run("document.getElementById('logout').click()")
     await running.until(lambda: running.server.desk.channels("1001@", 10) == {})
     assert await tab.run(rows) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_others_say_is_text_and_never_markup(start: Start, open_page: Open) -> None:
+    running = start()
+    Exchange(running)
+    evil = "<img src=x onerror=globalThis.evil=1><script>globalThis.evil=1</script>"
+    tab = await open_page(running, "#%3Cimg%20src%3Dx%3E/1m")
+    await tab.run("document.getElementById('token').value = '***'")
+    await tab.run("document.getElementById('login').requestSubmit()")
+    await tab.until("page.client.loggedIn && page.client.has('@order')")
+    await running.until(lambda: running.server.desk.channels("1001@order", 1) == {"1001@order": 1})
+    order = {
+        "orderId": 1,
+        "symbol": evil,
+        "side": evil,
+        "price": "1",
+        "qty": evil,
+        "filled": "1",
+        "status": evil,
+        "time": T,
+    }
+    running.feed(["user", 1001, "order", order], ["user", 1001, "balance", {"asset": evil, "balance": "1"}])
+    for odd in (
+        {"orderId": 2},
+        {"orderId": 3, "price": 5, "qty": [], "filled": {}, "status": None},
+        [],
+        "text",
+        7,
+        None,
+    ):
+        running.feed(["user", 1001, "order", odd], ["user", 1001, "position", odd])
+    running.feed(["user", 1001, "balance", {"BTC": {"available": "1234.5", "frozen": "0"}, "ETH": None}])
+    await tab.until("page.account.orders.size === 3 && document.querySelectorAll('#account tbody tr').length === 6")
+
+    shown = await tab.run(cells("#account tbody tr"))
+    assert shown[2][1] == evil
+    assert shown[3:] == [[evil, "1"], ["BTC", "1,234.5 / 0"], ["ETH", "–"]]
+    assert await tab.run("document.querySelectorAll('main img, main script').length") == 0
+    assert await tab.run("globalThis.evil ?? null") is None
+    assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest_twisted.ensureDeferred
@@ -357,7 +398,8 @@ async def test_candles_are_drawn_by_the_library_where_the_package_has_it(start: 
     tab = await open_page(running, "#BTCUSDT/1s")
     if (FOLDER / CHART).exists():
         candles = await get(running, "/v1/klines?symbol=BTCUSDT&interval=1s")
-        assert await tab.until("page.chart.series.data().length") >= len(candles) > 45
+        assert len(candles) > 45
+        await tab.until(f"page.chart.series.data().length >= {len(candles)}")
         exchange.time += 1_000
         exchange.trade("50009.5", "2")
         await tab.until(f"page.chart.series.data().length > {len(candles)}")

@@ -68,7 +68,9 @@ class Client:
         data: Any = publication.data
         for levels, sign in ((data.bids, -1), (data.asks, 1)):
             prices = [sign * Decimal(price) for price, _ in levels]
-            once = publication.channel.kind.name == "depth"  # a slower chain may name a price by an old text and a new one
+            once = (
+                publication.channel.kind.name == "depth"
+            )  # a slower chain may name a price by an old text and a new one
             assert prices == sorted(set(prices) if once else prices)
         if data.type == "snapshot":
             assert data.prev is None
