@@ -139,6 +139,7 @@ def with_totals(levels: list[list[str]]) -> list[list[str]]:
 
 async def check_ladder(tab: Tab, exchange: Exchange) -> int:
     """The ladder as it is now is the server's book as of the update that it says; gives that."""
+    await tab.until("'update' in document.getElementById('book').dataset")
     shown = await tab.run(LADDER)
     bids, asks = exchange.truth[shown["last"]]
     rows = max(len(shown["bids"]), len(shown["asks"]))
