@@ -157,6 +157,7 @@ client.on("closed", ({ code, reason, againMs }) => {
   markStale();
 });
 client.on("latency", ({ ms }) => setText(latency, `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`));
+client.on("refused", ({ channel, msg }) => say("open", `Live, but without ${channel}: ${msg}`));
 client.on("shutdown", () => say("waiting", "The server restarts…"));
 client.on("stale", markStale);
 client.on("live", markStale);
