@@ -170,7 +170,7 @@ function crc32(text) {
 
 /** What a client listens to; `close()` ends it. */
 class Subscription {
-  constructor(client, channel, take, { seq = false, checksum = false, book = null } = {}) {
+  constructor(client, channel, take, { seq = channel.startsWith("@"), checksum = false, book = null } = {}) {
     this.client = client;
     this.channel = channel;
     this.take = take;
@@ -225,6 +225,7 @@ export class Client {
   #nextId = 1;
   #attempts = 0;
   #loginAttempts = 0;
+  #refusals = 0; // on this connection: the third would close it
   #connectedAt = 0;
   #retry = null;
   #tokens = 0; // requests that may be sent now
@@ -269,8 +270,9 @@ export class Client {
   // -- what one listens to
 
   /**
-   * Listen to a channel; `take(data, message)` is called with each event. With `seq` the subscription is numbered: after
-   * a reconnect it goes on where it was, or `lost` is told. There is one subscription of a channel at a time.
+   * Listen to a channel; `take(data, message)` is called with each event. With `seq` the subscription is numbered, as
+   * those of private channels are by themselves: after a reconnect it goes on where it was, or `lost` is told. There is
+   * one subscription of a channel at a time.
    */
   subscribe(channel, take, options = {}) {
     if (this.#subscriptions.has(channel)) throw new Error(`${channel} is subscribed already`);
@@ -285,7 +287,7 @@ export class Client {
   }
 
   /** Keep the book of a symbol; `changed(book, data)` is called whenever it changed, or went out of sync. */
-  book(symbol, changed, { checksum = false } = {}) {
+  book(symbol, changed, { checksum = true } = {}) {
     const book = new Book();
     return this.subscribe(`${symbol}@depth`, (data) => changed(book, data), { checksum, book });
   }
@@ -359,6 +361,7 @@ export class Client {
     if (this.#socket !== socket) return;
     this.state = "open";
     this.#connectedAt = this.options.now();
+    this.#refusals = 0;
     this.#tokens = this.options.requestsBurst;
     this.#tokensAt = this.options.now();
     this.#tell("connected");
@@ -532,7 +535,11 @@ export class Client {
     this.#request({ op: "auth", token }, (reply) => {
       if (login !== this.#login) return;
       if (reply.code !== undefined) {
-        const again = reply.code === CODE.loginUnavailable || reply.code === CODE.tooManyRequests;
+        const refused = reply.code === CODE.loginRefused;
+        if (refused) this.#refusals += 1;
+        // What a function gave may have been too old by a moment.
+        const renewed = refused && this.#refusals === 1 && typeof this.token === "function";
+        const again = renewed || reply.code === CODE.loginUnavailable || reply.code === CODE.tooManyRequests;
         this.#loginFailed(reply.code, reply.msg, again);
         return;
       }
@@ -551,8 +558,8 @@ export class Client {
       this.#later(most * (0.1 + 0.9 * this.options.random()), () => {
         if (login === this.#login && this.token !== null) this.#authenticate();
       });
-    } else {
-      this.token = null; // a refused token does not get better, and the third try would close the connection
+    } else if (typeof this.token === "string") {
+      this.token = null; // it will not get better; a function is asked again on the next connection
     }
     this.#tell("loginFailed", { code, msg, again });
   }

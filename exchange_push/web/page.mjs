@@ -79,7 +79,7 @@ function showSymbol(symbol) {
       if (!book.inSync) return; // what was known stays, marked as stale, until the snapshot
       ladder.take(book);
       depth.take(book);
-    }, { checksum: true }),
+    }),
     client.subscribe(`${symbol}@trades`, ({ trades }) => {
       const fresh = tape.take(trades);
       if (fresh.length > 0) {
@@ -241,7 +241,7 @@ function listenPrivately() {
   };
   for (const kind of PRIVATE) {
     if (client.has(`@${kind}`)) continue;
-    client.subscribe(`@${kind}`, takes[kind], { seq: true });
+    client.subscribe(`@${kind}`, takes[kind]);
   }
 }
 

@@ -218,6 +218,19 @@ test("a refused token is not tried again, an unavailable login is", async () => 
   assert.equal(told.at(-1)[0], "loggedIn");
 });
 
+test("a function is asked a second time when its token is refused, then on the next connection", async () => {
+  const venue = new Venue();
+  let asked = 0;
+  const client = new Client("ws://there", venue.options({ token: () => `bad ${(asked += 1)}` }));
+  const told = heard(client, "loginFailed");
+  client.connect();
+  await venue.clock.advance(60_000);
+  assert.deepEqual([asked, told.map(([, { again }]) => again)], [2, [true, false]]);
+  venue.socket.drop(1006);
+  await venue.clock.advance(60_000);
+  assert.equal(asked, 4);
+});
+
 test("a token may come from a function, each time anew; of a late one nobody takes notice", async () => {
   const venue = new Venue();
   let asked = 0;
@@ -374,7 +387,7 @@ test("a broken book asks for its snapshot, once at a time and ever more slowly",
   addBook(venue);
   const client = await connected(venue);
   const gaps = heard(client, "gap");
-  client.book("X", () => {}, { checksum: true });
+  client.book("X", () => {}, { checksum: false });
   await venue.clock.advance(10);
   const wrong = () => {
     const book = venue.books.get("X@depth");
@@ -400,12 +413,13 @@ for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
     const client = new Client("ws://there", venue.options({ random }));
     let seen = 0;
     const truths = new Map();
-    const subscription = client.book("X", (book) => {
+    const keep = (book) => {
       if (!book.inSync) return;
       seen += 1;
       const truth = truths.get(book.last);
       assert.deepEqual([book.bids(), book.asks()], truth, `as of ${book.last}`);
-    });
+    };
+    const subscription = client.book("X", keep, { checksum: false });
     const remember = () => {
       const { bids, asks, last } = venue.snapshot("X@depth");
       truths.set(last, [bids, asks]);

@@ -8,6 +8,6 @@ const say = (what, detail) => console.log(JSON.stringify([what, detail]));
 
 for (const name of ["connected", "closed", "gap", "lost", "skipped", "refused", "loggedIn"]) client.on(name, (detail) => say(name, detail));
 client.on("subscribed", ({ channel }) => say("subscribed", channel));
-client.book("BTCUSDT", (book) => say("book", book.inSync ? [book.last, book.bids(), book.asks()] : null), { checksum: true });
-client.subscribe("@order", (data) => say("order", data), { seq: true });
+client.book("BTCUSDT", (book) => say("book", book.inSync ? [book.last, book.bids(), book.asks()] : null));
+client.subscribe("@order", (data) => say("order", data));
 client.connect();
