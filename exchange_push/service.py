@@ -102,6 +102,7 @@ class ExchangePush(MultiService):
         self.board = Board(
             catalog.COMPUTED,
             wanted=lambda channel: self.hub.wanted(channel),
+            any_wanted=lambda kind: self.hub.any_wanted(kind),
             products=config.symbols,
             close_grace_ms=config.market.close_grace_ms,
             latest_ms=lambda: self._latest_ms,

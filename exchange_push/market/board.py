@@ -49,7 +49,8 @@ _NO_PRODUCTS: Final[Mapping[str, Product]] = MappingProxyType({})
 
 
 class Board:
-    """Computes the channels of `kinds`; `wanted` tells whether anyone listens, so that a payload is worth building.
+    """Computes the channels of `kinds`; `wanted` tells whether anyone listens, so that a payload is worth building,
+    `any_wanted` whether to any channel of a kind.
 
     `now_ms` is the monotonic clock everywhere; market time comes from the events. `latest_ms` tells the latest time
     (since the epoch) that an event can have; it is asked only about one that has no other witness. With a `past` there
@@ -61,6 +62,7 @@ class Board:
         kinds: Mapping[ChannelKind, FeedFactory],
         *,
         wanted: Callable[[Channel], bool],
+        any_wanted: Callable[[ChannelKind], bool] = lambda kind: True,
         products: Mapping[str, Product] = _NO_PRODUCTS,
         close_grace_ms: int = 250,
         latest_ms: Callable[[], int] = lambda: _FOR_EVER,
@@ -90,7 +92,7 @@ class Board:
         self._latest_ms = latest_ms
         self._clock = MarketClock(close_grace_ms)
         self._recorded = Recorded()
-        self._markets = Markets(wanted, products, self._recorded, past)
+        self._markets = Markets(wanted, any_wanted, products, self._recorded, past)
         self.marks = self._markets.shared(MarkPrices)
         """Of all symbols: what is lost at present, and what outlives the process."""
         self._feeds: dict[ChannelKind, Feed] = {kind: make(kind, self._markets) for kind, make in kinds.items()}

@@ -35,7 +35,7 @@ class ExecutionsFeed:
         self._waiting: dict[Market, list[Trade]] = {}
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
-        for market, trades in tick.traded.items():
+        for market, trades in tick.traded.items() if self._markets.any_wanted(self._kind) else ():
             if self._markets.wanted(Channel(self._kind, market.symbol)):
                 self._waiting[market] = [*self._waiting.get(market, ()), *trades]
         if not due:

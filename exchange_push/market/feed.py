@@ -97,11 +97,13 @@ class Markets:
     def __init__(
         self,
         wanted: Callable[[Channel], bool],
+        any_wanted: Callable[[ChannelKind], bool],
         products: Mapping[str, Product],
         recorded: Recorded,
         past: Past | None = None,
     ) -> None:
         self.wanted = wanted
+        self.any_wanted = any_wanted
         self.recorded = recorded
         self.past = past
         self.changes = None if past is None else Changes()

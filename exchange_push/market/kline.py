@@ -115,7 +115,7 @@ class KlineFeed:
         for market, stretch in tick.told.items():
             self._judge_again((market,), stretch, publications)
         if due and self._changed:
-            for market in self._changed:
+            for market in self._changed if self._markets.any_wanted(self._kind) else ():
                 if self._markets.wanted(Channel(self._kind, market.symbol)):
                     state = self._state(market)
                     if state is not None:

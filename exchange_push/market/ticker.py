@@ -97,11 +97,13 @@ def _figures(symbol: str, window: Window, quote: Quote, complete: bool) -> Ticke
 class Tickers:
     """All windows of one length, and the figures as of the last whole second on which a ticker was due.
 
-    A window is `length_s` long, and begins up to `step_s` earlier, at a whole one of these.
+    A window is `length_s` long, and begins up to `step_s` earlier, at a whole one of these. It is looked at `after_ms`
+    of market time from its end on, so that not all windows are moved on one tick.
     """
 
-    def __init__(self, markets: Markets, length_s: int = WINDOW_S, step_s: int = SECOND) -> None:
+    def __init__(self, markets: Markets, length_s: int = WINDOW_S, step_s: int = SECOND, *, after_ms: int = 0) -> None:
         self._markets = markets
+        self._after_ms = after_ms
         self._length_s = length_s
         self._step_s = step_s
         self._quotes: dict[Market, Quote] = {}
@@ -136,7 +138,8 @@ class Tickers:
         # Due by the wall's second, it may have to wait some ticks for the market's.
         self._due = self._due or due
         close_time = tick.time - tick.time % 1_000
-        if self._rolling is None and self._due and close_time != self.close_time:
+        ripe = close_time != self.close_time and tick.time - close_time >= self._after_ms
+        if self._rolling is None and self._due and ripe:
             self._due = False
             self._rolling, self._rolled, self._waiting = close_time, self._waiting, []
         self.new = self._rolling is not None and self._split(self._opening(self._rolling))

@@ -118,7 +118,7 @@ class Window:
         self._count(piece.bar)
         if self._pieces:
             self._disordered = self._disordered or _begins_before(piece.bar, self._pieces[-1].bar)
-        self._pieces.append(piece)
+        self._pieces.append(_copy(piece))  # windows of other lengths have it too
 
     def expire(self, opened: int) -> None:
         """Let go of all before this second. A piece that reaches over it stays as long as it cannot be split."""

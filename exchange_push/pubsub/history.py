@@ -4,13 +4,13 @@ A channel is numbered from the first subscription that asks for it until nobody 
 next who asks then finds a new epoch. While its watchers are away a ring goes on, so that they miss nothing.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
 
-from exchange_push.pubsub.channel import Channel, Owner
+from exchange_push.pubsub.channel import Channel, ChannelKind, Owner
 from exchange_push.pubsub.publication import Number, Publication
 
 _RING_BYTES: Final = 1 << 20  # of what was pushed; a back end may push a mebibyte at a time
@@ -43,6 +43,7 @@ class History:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._rings: dict[Channel, _Ring] = {}
+        self._kinds: Counter[ChannelKind] = Counter()  # of the channels that have one
         self._unwatched: dict[Channel, int] = {}  # since when
         self._epoch = 0
         self._sweep_ms = 0
@@ -53,16 +54,21 @@ class History:
     def __len__(self) -> int:
         return len(self._rings)
 
+    def has_any(self, kind: ChannelKind) -> bool:
+        """Whether a channel of the kind is numbered."""
+        return self._kinds[kind] > 0
+
     def watch(self, channel: Channel) -> None:
         """One more subscription that wants numbers."""
         since_ms = self._unwatched.pop(channel, None)
         if since_ms is not None and self._now_ms() - since_ms > channel.kind.ring_ms:
-            del self._rings[channel]
+            self._drop(channel)
         ring = self._rings.get(channel)
         if ring is None:
             # The time, so that no epoch of before a restart comes again.
             self._epoch = max(self._epoch + 1, self._now_ms())
             ring = self._rings[channel] = _Ring(self._epoch)
+            self._kinds[channel.kind] += 1
         ring.watchers += 1
 
     def unwatch(self, channel: Channel) -> None:
@@ -73,7 +79,7 @@ class History:
         if ring.seq or channel.kind.owner is Owner.USER:
             self._unwatched[channel] = self._now_ms()
         else:
-            del self._rings[channel]  # made-up symbols leave nothing behind
+            self._drop(channel)  # made-up symbols leave nothing behind
 
     def number(self, channel: Channel) -> Number:
         """The number of the newest publication; 0: none yet."""
@@ -122,7 +128,11 @@ class History:
         expired = [channel for channel, since_ms in self._unwatched.items() if now_ms - since_ms > channel.kind.ring_ms]
         for channel in expired:
             del self._unwatched[channel]
-            del self._rings[channel]
+            self._drop(channel)
+
+    def _drop(self, channel: Channel) -> None:
+        del self._rings[channel]
+        self._kinds[channel.kind] -= 1
 
 
 def _weight_bytes(publication: Publication) -> int:

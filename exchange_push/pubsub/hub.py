@@ -3,11 +3,12 @@
 It holds a channel only while somebody listens: names that clients make up leave nothing behind.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from exchange_push.errors import CloseCode
-from exchange_push.pubsub.channel import Channel
+from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.history import History
 from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication, View
@@ -43,6 +44,7 @@ class Hub:
         self.sessions: dict[str, Session] = {}
         self._users: dict[str, dict[Session, None]] = {}
         self._channels: dict[Channel, dict[View, _Listeners]] = {}
+        self._kinds: Counter[ChannelKind] = Counter()  # how many of their channels somebody listens to
         self.publications = 0
         self.deliveries = 0
         self.evicted = 0
@@ -73,7 +75,10 @@ class Hub:
 
     def subscribe(self, session: "Session", channel: Channel, view: View) -> tuple[Channel, View]:
         """Add a listener. Gives channel and view as all who listen to it alike may keep them: one object for all."""
-        views = self._channels.setdefault(channel, {})
+        views = self._channels.get(channel)
+        if views is None:
+            views = self._channels[channel] = {}
+            self._kinds[channel.kind] += 1
         sessions = views.get(view)
         if sessions is None:
             sessions = views[view] = _Listeners(channel, view)
@@ -95,10 +100,15 @@ class Hub:
             del views[view]
             if not views:
                 del self._channels[channel]
+                self._kinds[channel.kind] -= 1
 
     def wanted(self, channel: Channel) -> bool:
         """Does anybody listen, or may somebody come back who did?"""
         return channel in self._channels or channel in self.history
+
+    def any_wanted(self, kind: ChannelKind) -> bool:
+        """The same of any channel of a kind."""
+        return self._kinds[kind] > 0 or self.history.has_any(kind)
 
     def channels(self) -> Iterator[tuple[Channel, int]]:
         """Every channel that somebody listens to, and how many do."""

@@ -7,6 +7,7 @@ byte for byte, `…` stands for anything. Events that no line shows may come in 
     engine → event           in one datagram with the engine lines next to it
     client → request         and of a second one: bob
     client ← close 4501 why  the connection is closed
+    spot → open /ws          a client of Binance connects; of futures: futures
     auth ← body, auth → body what the auth service is asked and answers
     line →, ws →             the TCP push line, the internal WebSocket
     <client_id>, <epoch>     in what is spoken: the first client's, that of the last numbered reply
@@ -24,6 +25,7 @@ from tests.end_to_end.running import LOOPBACK, PATIENCE_S, Running
 from tests.wsclient import RawClient, WsClient, connect
 
 CLIENTS = ("client", "bob")
+FOREIGN = ("spot", "futures")
 SESSION = 1_700_000_000_000  # of the engine; clients see it as epoch
 
 
@@ -90,7 +92,10 @@ class Replay:
     async def _speak(self, who: str, what: str) -> None:
         what = what.replace("<client_id>", next(iter(self._running.server.hub.sessions), ""))
         what = what.replace("<epoch>", self._epoch)
-        if who in CLIENTS:
+        if who in FOREIGN and what.startswith("open "):
+            self._clients[who] = await connect(self._running.port("listen 1"), what.removeprefix("open "))
+            self._running.callers.append(self._clients[who])
+        elif who in (*CLIENTS, *FOREIGN):
             (await self._client(who)).send(what.encode())
         elif who == "line":
             if self._line is None:
@@ -113,7 +118,7 @@ class Replay:
         self._answer = f"{response.code} {text}".strip()
 
     async def _hear(self, who: str, what: str) -> None:
-        if who in CLIENTS:
+        if who in (*CLIENTS, *FOREIGN):
             client = await self._client(who)
             if what.startswith("close "):
                 await client.close_code()
@@ -148,7 +153,8 @@ class Replay:
                 self._epoch = numbered[1] if numbered else self._epoch
                 return
             passed_over.append(found)
-            assert found.startswith('{"event"'), f"found {found}\nexpected {what}"
+            reply = '"id":' in found if client in map(self._clients.get, FOREIGN) else not found.startswith('{"event"')
+            assert not reply, f"found {found}\nexpected {what}"
 
     async def _client(self, name: str) -> WsClient:
         if name not in self._clients:

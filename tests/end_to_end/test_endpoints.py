@@ -68,11 +68,17 @@ async def tls_client(running: Running, certificate: Path, client: WsClient | Non
     return await over(running, wrapClientTLS(trusting(certificate), tcp), client)
 
 
-async def over(running: Running, endpoint: Any, client: WsClient | None = None, before: bytes = b"") -> WsClient:
+async def over(
+    running: Running,
+    endpoint: Any,
+    client: WsClient | None = None,
+    before: bytes = b"",
+    path: str = "/exchange-stream",
+) -> WsClient:
     """A client that shook hands by way of this endpoint, after the bytes `before`."""
     found = client or WsClient()
     await connectProtocol(endpoint, found)
-    found.transport.write(before + handshake("/exchange-stream", {}))
+    found.transport.write(before + handshake(path, {}))
     await found.until(lambda: found.head is not None or found.lost is not None)
     running.callers.append(found)
     assert found.head is not None
@@ -91,6 +97,16 @@ async def test_a_fan_out_reaches_clients_over_tls(start: Start, certificate: Pat
     assert await running.push({"c": "1001@balance", "d": "x" * 100_000}) == {"E": None, "r": {"s": 5, "f": 0}}
     for client in clients:
         assert await client.raw() == (1, b"x" * 100_000)
+
+
+@pytest_twisted.ensureDeferred
+async def test_clients_of_binance_that_insist_on_it_come_over_tls(start: Start, certificate: Path) -> None:
+    running = start(listen=[endpoint(certificate)])
+    tcp = HostnameEndpoint(reactor, LOOPBACK, running.port("listen 1"))
+    client = await over(running, wrapClientTLS(trusting(certificate), tcp), path="/ws/btcusdt@trade")
+    running.feed(["trade", "BTCUSDT", 7, "50000.1", "1", "buy", 1_700_000_000_000, None])
+    found = await client.next()
+    assert (found["e"], found["t"]) == ("trade", 7)
 
 
 @pytest_twisted.ensureDeferred

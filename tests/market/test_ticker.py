@@ -20,11 +20,12 @@ def _rounded(value: Fraction, places: int) -> Decimal:
     return Decimal(round(value * 10**places)).scaleb(-places)  # round() of a Fraction is half-even
 
 
-def _window(trades: list[Trade], close_time: int) -> dict[str, Any] | None:
+def window(trades: list[Trade], close_time: int, length: int = DAY, step: int = 1_000) -> dict[str, Any] | None:
     """The figures by going over all trades, in order of arrival."""
+    open_time = (close_time - length) // step * step
     known = [t for t in trades if t.time < close_time]
-    inside = [t for t in known if t.time >= close_time - DAY]
-    left = [t for t in known if t.time < close_time - DAY]
+    inside = [t for t in known if t.time >= open_time]
+    left = [t for t in known if t.time < open_time]
     if not known:
         return None
     last = known[-1]
@@ -47,12 +48,12 @@ def _window(trades: list[Trade], close_time: int) -> dict[str, Any] | None:
         "count": len(inside),
         "first_id": inside[0].id if inside else -1,
         "last_id": last.id if inside else -1,
-        "open_time": close_time - DAY,
+        "open_time": open_time,
     }
 
 
 def _check(data: TickerData, trades: list[Trade]) -> None:
-    expected = _window(trades, data.close_time)
+    expected = window(trades, data.close_time)
     assert expected is not None
     for name, value in expected.items():
         found = getattr(data, name)
@@ -61,7 +62,7 @@ def _check(data: TickerData, trades: list[Trade]) -> None:
 
 _prices = st.sampled_from(["7", "7.00", "6.5", "8.25", "10", "0.5", "11"])
 _qtys = st.sampled_from(["1", "0.25", "3", "0.333333333333333333", "0"])
-_steps = st.tuples(
+steps = st.tuples(
     st.sampled_from(["buy", "sell"]),
     _prices,
     _qtys,
@@ -72,13 +73,13 @@ _steps = st.tuples(
 
 
 @settings(max_examples=300)
-@given(st.lists(_steps, max_size=30))
-def test_each_ticker_is_the_window_of_its_trades(steps: list[Any]) -> None:
+@given(st.lists(steps, max_size=30))
+def test_each_ticker_is_the_window_of_its_trades(events: list[Any]) -> None:
     exchange = Exchange("ticker")
     now = T
     trades = [trade(1, "7.5", "1", T)]
     exchange.apply(*trades)
-    for side, price, qty, forward, late, seconds in steps:
+    for side, price, qty, forward, late, seconds in events:
         now = max(now, exchange.board.market_time) + forward
         exchange.apply(book(now, now, [], [], symbol="OTHER"))
         trades.append(trade(len(trades) + 1, price, qty, max(T, now - late), side))

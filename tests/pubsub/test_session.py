@@ -581,3 +581,38 @@ def test_one_client_that_closes_in_the_middle_of_a_fan_out_stops_no_other() -> N
     assert (handed, failed) == (90, 10)
     assert all(client.closed and client.closed[0] is CloseCode.TOO_SLOW for client in everyone[::10])
     assert all(len(client.heard()) == 1 for index, client in enumerate(everyone) if index % 10)
+
+
+# -- what is said without being asked for
+
+CHANNEL = Channel(TICKER, "A")
+
+
+def test_what_the_way_in_asked_for_is_subscribed_without_an_answer() -> None:
+    lobby = Lobby()
+    lobby.states[CHANNEL] = Publication(CHANNEL, {"n": 1})
+    client = lobby.client()
+    client.session.open([str(CHANNEL)])
+    assert client.heard() == [{"event": str(CHANNEL), "data": {"n": 1}}]
+    lobby.publish(CHANNEL, {"n": 2})
+    assert client.heard() == [{"event": str(CHANNEL), "data": {"n": 2}}]
+
+
+def test_of_what_the_way_in_asked_for_only_what_is_wrong_is_answered() -> None:
+    lobby = Lobby(max_subscriptions=1)
+    client = lobby.client()
+    client.session.open(["nothing", "A@ticker", "A@ticker", "B@ticker", "@balance"])
+    assert client.codes() == [4, 6, 1]
+    assert client.session.channel_names() == ["A@ticker"]
+    client.session.open(["nothing"] * 30)
+    assert client.closed is not None
+    assert client.closed[0] is CloseCode.TOO_MANY_ERRORS
+
+
+def test_a_session_that_is_dismissed_is_closed_as_the_server_stops() -> None:
+    lobby = Lobby()
+    client = lobby.client()
+    client.session.dismiss()
+    client.session.dismiss()
+    assert client.heard() == []
+    assert client.closed == (CloseCode.GOING_AWAY, "server stopping")

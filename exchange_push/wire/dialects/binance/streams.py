@@ -4,14 +4,15 @@ Two names may mean one channel, since faster than promised is as good; a connect
 subscribed last.
 """
 
+import re
 from typing import Final
 
 from exchange_push.errors import ClientCode, ClientError, quoted
 from exchange_push.market.interval import INTERVALS
 from exchange_push.pubsub.channel import ALL, SYMBOL, Channel, Owner, client_name
 
+_SYMBOL: Final = re.compile(SYMBOL.pattern.replace("A-Z", "a-z"))
 _EIGHT_HOURS_MS: Final = 28_800_000
-_ARRAY: Final = "@arr"
 
 # Kinds of channels of a symbol by what stands behind the first @. The first name of a kind is the one it is given
 # where nobody asked for it by name.
@@ -75,7 +76,7 @@ def channel_name(stream: object, kinds: dict[str, str]) -> str:
             return f"{ALL}@{kind}"
     symbol, _, rest = stream.partition("@")
     kind = kinds.get(rest)
-    if kind is None or symbol != symbol.lower() or not SYMBOL.fullmatch(symbol.upper()):
+    if kind is None or not _SYMBOL.fullmatch(symbol):
         raise ClientError(ClientCode.INVALID_CHANNEL, f"invalid stream {quoted(stream)}")
     return f"{symbol.upper()}@{kind}"
 
