@@ -1,9 +1,10 @@
 /** The candle chart: what was, from /v1/klines, and the candle that runs. Its numbers are for drawing only. */
 
-import { fit, group, compact, rounded, signOf } from "./format.mjs";
+import { compact, fit, group } from "./format.mjs";
 import { paint, setAttribute, setText } from "./paint.mjs";
 
 const AT_ONCE = 500; // candles of one question
+const MOST = 10_000; // that are held: a page may be left open for weeks
 const NEAR = 20; // candles from the left edge at which older ones are asked for
 
 export class Chart {
@@ -86,6 +87,7 @@ export class Chart {
   /** Begin with a symbol and an interval; `load` follows once the stream runs. */
   show(symbol, interval, digits) {
     Object.assign(this, { symbol, interval, digits, loaded: false, end: false, loading: false, hovered: null });
+    Object.assign(this, { newest: -Infinity, missed: false });
     this.asked += 1;
     this.fresh = true;
     this.candles = new Map();
@@ -125,7 +127,7 @@ export class Chart {
     if (!this.loaded || this.loading || this.end || this.candles.size === 0) return;
     this.loading = true;
     const asked = this.asked;
-    const first = Math.min(...this.candles.keys());
+    const first = this.#sorted()[0].start;
     try {
       const query = `symbol=${this.symbol}&interval=${this.interval}&limit=${AT_ONCE}&to=${first}`;
       const found = await this.ask(`v1/klines?${query}`);
@@ -142,7 +144,16 @@ export class Chart {
 
   take(candle) {
     this.pending.set(candle.start, candle);
+    if (this.pending.size > AT_ONCE) {
+      // Nobody has looked for long: what was is asked for when somebody does.
+      this.pending.clear();
+      this.missed = true;
+    }
     if (this.loaded) paint(this.draw);
+  }
+
+  #sorted() {
+    return [...this.candles.values()].sort((a, b) => a.start - b.start);
   }
 
   #keep(candle) {
@@ -152,10 +163,11 @@ export class Chart {
       return;
     }
     this.candles.set(candle.start, candle);
+    this.newest = Math.max(this.newest, candle.start);
   }
 
   #setAll() {
-    const candles = [...this.candles.values()].sort((a, b) => a.start - b.start);
+    const candles = this.#sorted();
     if (candles.length === 0) return;
     for (const { open, high, low, close, volume } of candles) {
       for (const price of [open, high, low, close]) this.digits.note(price, volume);
@@ -178,11 +190,16 @@ export class Chart {
   }
 
   #bar(candle) {
-    const up = signOf(candle.close) >= 0 && Number(candle.close) >= Number(candle.open);
+    const up = Number(candle.close) >= Number(candle.open);
     return { time: candle.start / 1000, value: Number(candle.volume), color: up ? this.bars.up : this.bars.down };
   }
 
   #draw() {
+    if (this.missed) {
+      this.missed = false;
+      this.load();
+      return;
+    }
     if (this.loaded && this.pending.size > 0) this.#takeIn();
     this.#describe();
   }
@@ -190,31 +207,37 @@ export class Chart {
   #takeIn() {
     const waiting = [...this.pending.values()].sort((a, b) => a.start - b.start);
     this.pending.clear();
-    let newest = this.candles.size === 0 ? -Infinity : Math.max(...this.candles.keys());
-    let whole = newest === -Infinity;
+    let whole = this.candles.size === 0 || this.#trim();
     for (const candle of waiting) {
-      const known = this.candles.has(candle.start);
+      const late = candle.start < this.newest;
+      if (late && !this.candles.has(candle.start)) whole = true; // one in the middle cannot be put there alone
       this.candles.set(candle.start, candle);
+      this.newest = Math.max(this.newest, candle.start);
       if (this.chart === undefined || whole) continue;
-      if (candle.start < newest && !known) {
-        whole = true; // one in the middle: it cannot be put there alone
-        continue;
-      }
-      this.series.update(ohlc(candle), candle.start < newest);
-      this.volume.update(this.#bar(candle), candle.start < newest);
-      newest = Math.max(newest, candle.start);
+      this.series.update(ohlc(candle), late);
+      this.volume.update(this.#bar(candle), late);
     }
     if (whole && this.chart !== undefined) this.#setAll();
   }
 
+  /** Forgets the older half of too many, unless somebody looks at it. */
+  #trim() {
+    if (this.candles.size <= MOST) return false;
+    const seen = this.chart?.timeScale().getVisibleLogicalRange();
+    if (seen !== null && seen !== undefined && seen.from < MOST / 2) return false;
+    for (const { start } of this.#sorted().slice(0, MOST / 2)) this.candles.delete(start);
+    this.end = false;
+    return true;
+  }
+
   /** The candle under the pointer, else the running one, in the server's own digits. */
   #describe() {
-    const start = this.hovered ?? Math.max(...this.candles.keys());
-    const candle = this.candles.get(start);
+    const candle = this.candles.get(this.hovered ?? this.newest);
     if (candle === undefined) return;
     const { price, quantity } = this.digits;
     for (const name of ["open", "high", "low", "close"]) setText(this.legend[name], group(fit(candle[name], price)));
-    setText(this.legend.volume, quantity > 0 || candle.volume.length < 8 ? group(rounded(candle.volume, Math.min(quantity, 3))) : compact(candle.volume));
+    const large = Number(candle.volume) >= 10_000;
+    setText(this.legend.volume, large ? compact(candle.volume) : group(fit(candle.volume, quantity)));
     const sign = Math.sign(Number(candle.close) - Number(candle.open));
     setAttribute(this.legend.close, "data-sign", String(sign));
     setAttribute(this.root, "data-start", String(candle.start));

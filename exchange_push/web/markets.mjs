@@ -7,6 +7,7 @@ export class Markets {
   /** `choose(symbol)` is called when somebody picks one. */
   constructor(root, digits, choose) {
     this.list = root.querySelector("ul");
+    this.none = root.querySelector(".none");
     this.filter = root.querySelector("input");
     this.digits = digits;
     this.choose = choose;
@@ -23,8 +24,14 @@ export class Markets {
     return [...this.rows.keys()].sort();
   }
 
+  /** The server has none yet. */
+  sayNone() {
+    setText(this.none, this.rows.size === 0 ? "No market yet: the server has heard of none." : "");
+  }
+
   add(symbol) {
     if (this.rows.has(symbol)) return;
+    setText(this.none, "");
     const parts = {
       last: make("span", { class: "last number" }, "–"),
       change: make("span", { class: "change number" }, ""),

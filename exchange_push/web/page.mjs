@@ -139,16 +139,20 @@ function say(state, text) {
   setText(status, text);
 }
 
+async function list() {
+  try {
+    for (const { symbol } of await ask("v1/symbols")) markets.add(symbol);
+    markets.sayNone();
+    if (shown.symbol === null) begin();
+  } catch (error) {
+    say(root.dataset.connection, `No list of symbols: ${error.message}`);
+  }
+}
+
 client.on("connected", () => {
   backAt = null;
   say("open", "Live");
-  ask("v1/symbols").then(
-    (symbols) => {
-      symbols.forEach(({ symbol }) => markets.add(symbol));
-      if (shown.symbol === null) begin();
-    },
-    (error) => say("open", `Live, but no list of symbols: ${error.message}`),
-  );
+  list();
 });
 client.on("closed", ({ code, reason, againMs }) => {
   setText(latency, "");
@@ -172,6 +176,7 @@ setInterval(() => {
   const serverMs = Date.now() + client.clockOffsetMs;
   setText(byId("clock"), `${clock(serverMs)} UTC`);
   quote.tick(serverMs);
+  if (shown.symbol === null && client.state === "open") list();
   if (backAt !== null && client.state === "waiting") {
     const left = Math.ceil((backAt - performance.now()) / 1000);
     if (left > 1) say("waiting", `Reconnecting in ${left} s`);

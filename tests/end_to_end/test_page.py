@@ -441,3 +441,41 @@ async def test_the_page_is_on_the_public_port_only_and_may_be_turned_off(start: 
     for path in ("/web/", "/web/../config.py", "/web/%2e%2e/config.py", "/web/index.html"):
         assert await status(shown, "listen 1", path) == 404
     assert await status(hidden, "listen 1", "/v1/symbols") == 200
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_without_a_market_says_so_and_shows_the_first_that_comes(start: Start, browser: Browser) -> None:
+    running = start()
+    tab = await browser.open(f"http://{LOOPBACK}:{running.port('listen 1')}/")
+    await tab.until(f"{text('#markets .none')} === 'No market yet: the server has heard of none.'")
+    running.feed(["book", "BTCUSDT", 1, T, [["1.5", "1"]], [["2.5", "1"]]])  # no trade, so no ticker
+
+    await tab.until("page.shown.symbol === 'BTCUSDT' && page.ladder.book?.inSync")
+    assert await tab.run(text("#markets .none")) == ""
+    assert tab.complaints == []
+    await browser.close(tab)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_chart_that_is_left_open_for_weeks_holds_a_bounded_number_of_candles(
+    start: Start, open_page: Open
+) -> None:
+    running = start()
+    Exchange(running)
+    tab = await open_page(running, "#BTCUSDT/1s")
+    await tab.run("(globalThis.candle = [...page.chart.candles.values()].at(-1))")
+    asked = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('v1/klines')).length"
+    before = await tab.run(asked)
+    later, earlier = (f"({{ ...candle, start: candle.start {sign} n * 1000 }})" for sign in "+-")
+    await tab.run(f"(() => {{ for (let n = 1; n <= 1100; n += 1) page.chart.take({later}); }})()")
+    assert await tab.run("page.chart.pending.size") <= 500
+    await tab.until(f"{asked} === {before + 1} && page.chart.pending.size === 0")
+
+    fill = f"page.chart.candles.set(candle.start - n * 1000, {earlier})"
+    await tab.run(f"(() => {{ for (let n = 1; n <= 10500; n += 1) {fill}; }})()")
+    await tab.run("page.chart.load().then(() => page.chart.chart.timeScale().scrollToRealTime())")
+    newest = await tab.run("page.chart.newest")
+    await tab.run("page.chart.take({ ...candle, start: page.chart.newest + 1000 })")
+    await tab.until(f"page.chart.newest > {newest}")
+    assert await tab.run("page.chart.candles.size") < 7_000
+    assert await tab.run("page.chart.candles.has(page.chart.newest)")
