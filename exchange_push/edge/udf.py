@@ -3,7 +3,7 @@
 The adapter in front of it looks at no status: what is wrong is said in the body, with status 200.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -33,7 +33,7 @@ class Udf:
             b"/udf/time": lambda asked: Reply(str(self._now_ms() // 1000).encode(), "text/plain"),
             b"/udf/config": self._page(lambda asked: udf.config(self._exchange)),
             b"/udf/symbols": self._page(lambda asked: udf.symbol_info(self._listing(self._named(asked)))),
-            b"/udf/search": self._page(lambda asked: udf.found(map(self._listing, self._symbols()), asked.query)),
+            b"/udf/search": self._page(lambda asked: udf.found(self._symbols(), self._exchange, asked.query)),
             b"/udf/quotes": self._page(self._quotes),
             b"/udf/history": self._page(lambda asked: Deferred.fromCoroutine(self._bars(asked))),
             b"/udf/*": self._page(self._nothing),
@@ -62,10 +62,11 @@ class Udf:
         names = [name for name in asked.query.get("symbols", "").split(",") if name]
         if not 1 <= len(names) <= _MOST_QUOTES:
             raise udf.Refused(f"{len(names)} symbols, expected 1 to {_MOST_QUOTES}, separated by commas")
-        return {"s": "ok", "d": [self._quote(name) for name in names]}
+        known = frozenset(self._symbols())
+        return {"s": "ok", "d": [self._quote(name, known) for name in names]}
 
-    def _quote(self, name: str) -> object:
-        symbol = self._symbol(name)
+    def _quote(self, name: str, known: Set[str]) -> object:
+        symbol = self._symbol(name, known)
         ticker = None if symbol is None else self._history.state(symbol, "ticker")
         if symbol is None or ticker is None:
             return udf.no_quote(name, "unknown symbol" if symbol is None else "not traded yet")
@@ -75,15 +76,15 @@ class Udf:
         name = asked.query.get("symbol")
         if name is None:
             raise udf.Refused("no symbol, expected symbol=…")
-        symbol = self._symbol(name)
+        symbol = self._symbol(name, frozenset(self._symbols()))
         if symbol is None:
             raise udf.Refused(f"unknown symbol {quoted(name)}")
         return symbol
 
-    def _symbol(self, name: str) -> str | None:
+    def _symbol(self, name: str, known: Set[str]) -> str | None:
         """The symbol that is meant by `BTCUSDT` or `EXCHANGE:BTCUSDT`."""
-        symbol = name.removeprefix(f"{self._exchange}:")
-        return symbol if symbol in self._symbols() else None
+        symbol = name.removeprefix(udf.full_name("", self._exchange))
+        return symbol if symbol in known else None
 
     def _listing(self, symbol: str) -> udf.Listing:
         ticker, best = self._history.state(symbol, "ticker"), self._history.state(symbol, "depth20")

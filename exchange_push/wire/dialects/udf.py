@@ -68,9 +68,9 @@ class Listing(NamedTuple):
     price_digits: int
     volume_digits: int
 
-    @property
-    def full_name(self) -> str:
-        return f"{self.exchange}:{self.symbol}"
+
+def full_name(symbol: str, exchange: str) -> str:
+    return f"{exchange}:{symbol}"
 
 
 def encode(answer: object) -> bytes:
@@ -99,7 +99,7 @@ def symbol_info(listing: Listing) -> dict[str, Any]:
     return {
         "name": listing.symbol,
         "ticker": listing.symbol,
-        "full_name": listing.full_name,
+        "full_name": full_name(listing.symbol, listing.exchange),
         "description": listing.symbol,
         "type": "crypto",
         "session": "24x7",
@@ -124,28 +124,24 @@ def symbol_info(listing: Listing) -> dict[str, Any]:
     }
 
 
-def found(listings: Iterable[Listing], query: Mapping[str, str]) -> list[dict[str, str]]:
-    """The symbols that a search finds, those that begin with what is looked for first. Raises Refused."""
+def found(symbols: Iterable[str], exchange: str, query: Mapping[str, str]) -> list[dict[str, str]]:
+    """What a search finds, those that begin with what is looked for first. Raises Refused."""
     limit = _number(query, "limit", _MOST_FOUND)
+    if query.get("type", "") not in ("", "crypto") or query.get("exchange", "") not in ("", exchange):
+        return []
     text = query.get("query", "").upper()
-    hits = [
-        listing
-        for listing in listings
-        if text in listing.full_name.upper()
-        and query.get("type", "") in ("", "crypto")
-        and query.get("exchange", "") in ("", listing.exchange)
-    ]
-    hits.sort(key=lambda listing: (not listing.symbol.startswith(text), listing.symbol))
+    hits = [symbol for symbol in symbols if text in full_name(symbol, exchange).upper()]
+    hits.sort(key=lambda symbol: (not symbol.startswith(text), symbol))
     return [
         {
-            "symbol": listing.symbol,
-            "full_name": listing.full_name,
-            "description": listing.symbol,
-            "exchange": listing.exchange,
-            "ticker": listing.symbol,
+            "symbol": symbol,
+            "full_name": full_name(symbol, exchange),
+            "description": symbol,
+            "exchange": exchange,
+            "ticker": symbol,
             "type": "crypto",
         }
-        for listing in hits[: FOUND if limit is None else limit]
+        for symbol in hits[: FOUND if limit is None else limit]
     ]
 
 

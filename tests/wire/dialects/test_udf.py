@@ -172,10 +172,8 @@ def test_a_quote_has_the_figures_that_are_known_and_the_exact_spread() -> None:
 
 
 def test_a_search_finds_by_name_and_puts_beginnings_first() -> None:
-    listings = [udf.Listing(symbol, "EX", 2, 3) for symbol in ("ABTC", "BTCB", "BTCA", "ETH")]
-
     def symbols(**query: str) -> list[str]:
-        return [hit["symbol"] for hit in udf.found(listings, query)]
+        return [hit["symbol"] for hit in udf.found(["ABTC", "BTCB", "BTCA", "ETH"], "EX", query)]
 
     assert symbols(query="btc") == ["BTCA", "BTCB", "ABTC"]
     assert symbols(query="BTC", limit="1") == ["BTCA"]
