@@ -12,7 +12,7 @@ from exchange_push.pubsub.channel import ChannelKind
 
 MINUTES: Final = 5
 
-_WINDOWS: Final = partial(Tickers, length_s=MINUTES * MINUTE, after_ms=650)
+_WINDOWS: Final = partial(Tickers, length_s=MINUTES * MINUTE, quotes=False, after_ms=650)
 
 
 class AveragePriceData(msgspec.Struct, frozen=True, rename="camel"):

@@ -97,15 +97,25 @@ def _figures(symbol: str, window: Window, quote: Quote, complete: bool) -> Ticke
 class Tickers:
     """All windows of one length, and the figures as of the last whole second on which a ticker was due.
 
-    A window is `length_s` long, and begins up to `step_s` earlier, at a whole one of these. It is looked at `after_ms`
-    of market time from its end on, so that not all windows are moved on one tick.
+    A window is `length_s` long, and begins up to `step_s` earlier, at a whole one of these. Without `quotes` its
+    figures leave out the book. It is looked at `after_ms` of market time from its end on, so that not all windows are
+    moved on one tick.
     """
 
-    def __init__(self, markets: Markets, length_s: int = WINDOW_S, step_s: int = SECOND, *, after_ms: int = 0) -> None:
+    def __init__(
+        self,
+        markets: Markets,
+        length_s: int = WINDOW_S,
+        step_s: int = SECOND,
+        *,
+        quotes: bool = True,
+        after_ms: int = 0,
+    ) -> None:
         self._markets = markets
         self._after_ms = after_ms
         self._length_s = length_s
         self._step_s = step_s
+        self._has_quotes = quotes
         self._quotes: dict[Market, Quote] = {}
         self._booked: dict[Market, None] = {}
         self._start_over()
@@ -134,7 +144,8 @@ class Tickers:
         self._tick = tick
         self._waiting += tick.closed
         self._waiting += tick.late
-        self._booked.update(tick.booked)
+        if self._has_quotes:
+            self._booked.update(tick.booked)
         # Due by the wall's second, it may have to wait some ticks for the market's.
         self._due = self._due or due
         close_time = tick.time - tick.time % 1_000
@@ -202,8 +213,9 @@ class Tickers:
         """Move all windows so that they end at `close_time`."""
         changed = self._booked
         self._booked = {}
-        for market in changed:
-            self._quotes[market] = market.quote()
+        if self._has_quotes:
+            for market in changed:
+                self._quotes[market] = market.quote()
         opened = self._opening(close_time)
         before = self._opened
         if before is None:

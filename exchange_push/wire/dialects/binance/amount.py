@@ -5,6 +5,7 @@ both write through here. Digits beyond 8 decimals are kept, zeros at their end a
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from exchange_push.market.events import Level
@@ -14,6 +15,7 @@ _PLACES: Final = 8
 NOTHING: Final = "0.00000000"
 
 
+@lru_cache(maxsize=1 << 15)  # the prices of a book come again and again, and many quantities in several streams
 def amount(text: str) -> str:
     """A number in plain notation (`-0.5`, `007.60`) as `-0.50000000`, `7.60000000`."""
     whole, _, decimals = text.partition(".")
