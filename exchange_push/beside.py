@@ -1,17 +1,31 @@
 """Where the demo stands: beside the real server, on the addresses that the server's configuration has."""
 
+from decimal import Decimal
 from typing import Any
 
 from twisted.application.service import IService
 from twisted.python.url import URL
 
 from exchange_push.config import Config
+from exchange_push.demo.crowd import LISTINGS
 from exchange_push.demo.exchange import demo_service
 from exchange_push.demo.sender import Faults
 from exchange_push.errors import ConfigError
 from exchange_push.intake.feed_port import HostPort, parse_feed, parse_rerequest
 from exchange_push.intake.gate import is_loopback
 from exchange_push.intake.rerequest import Asker
+from exchange_push.market.product import Product
+
+
+def demo_products(config: Config) -> dict[str, Product]:
+    """What the demo's symbols are, and what the configuration says of symbols beside or instead of that."""
+    products = {
+        instrument.symbol: Product(
+            tick_size=Decimal(1).scaleb(-instrument.price_digits), step_size=Decimal(1).scaleb(-instrument.qty_digits)
+        )
+        for instrument in (listing.instrument for listing in LISTINGS)
+    }
+    return {**products, **config.symbols}
 
 
 def demo_beside(config: Config, reactor: Any, asker: Asker) -> IService:

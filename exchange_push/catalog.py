@@ -25,6 +25,7 @@ from exchange_push.pubsub.channel import ChannelKind, Owner, SlowPolicy
 from exchange_push.pubsub.terms import Dialect, Open, Opening
 from exchange_push.store.keeper import Store, StoreFactory
 from exchange_push.store.sqlite import SqliteStore
+from exchange_push.wire.dialects.binance import api as binance_api
 from exchange_push.wire.dialects.binance import paths as binance
 from exchange_push.wire.dialects.plain import PLAIN, PLAIN_MSGPACK
 
@@ -93,9 +94,10 @@ DIALECTS: Final[dict[str | None, Dialect]] = {
     None:                    PLAIN,
     "exchange-push.msgpack": PLAIN_MSGPACK,
 }
-# Languages that go by the path, by the table of the configuration that their limits stand in.
+# Languages that go by the path.
 PATHS: Final[dict[str, Open]] = {
     "binance":               binance.open,
+    "binance_api":           binance_api.open,
 }
 # By the name in front of what `--store` says; where none stands there it is the first.
 STORES: Final[dict[str, StoreFactory]] = {

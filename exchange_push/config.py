@@ -121,6 +121,12 @@ class Binance(_Table, frozen=True):
     life_s: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
     ping_s: Seconds = 20.0
     pong_s: Seconds = 60.0
+    weight_per_minute: Count = 6000
+    """Of an address, over HTTP."""
+    refusals: Positive = 100
+    """Requests beyond it in a minute; then the address is banned,"""
+    ban_s: Annotated[int, msgspec.Meta(ge=1, le=259_200)] = 120
+    """for so long at first."""
 
 
 class Market(_Table, frozen=True):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from exchange_push.edge.auth import AuthService
+from exchange_push.edge.binance.asking import Asking
 from exchange_push.edge.front import Front
 from exchange_push.edge.websocket import ClientFactory
 from exchange_push.intake.desk import Desk
@@ -172,3 +173,11 @@ def intake_counters(metrics: Metrics, desk: Desk, gate: Gate, api: Api, lines: P
         "push_lines_browsers", "Connections that spoke HTTP to the push line", "counter", lambda: lines.browsers
     )
     metrics.add("not_authorised", "Internal requests turned away", "counter", lambda: gate.refused)
+
+
+def weight_counters(metrics: Metrics, asking: Asking) -> None:
+    metrics.add(
+        "weight_refused", "Requests of Binance's clients beyond their weight", "counter", lambda: asking.weights.refused
+    )
+    metrics.add("weight_bans", "Addresses banned for having gone on", "counter", lambda: asking.weights.bans)
+    metrics.add("question_faults", "Requests of Binance's clients that failed inside", "counter", lambda: asking.faults)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from exchange_push import catalog
-from exchange_push.beside import demo_beside
+from exchange_push.beside import demo_beside, demo_products
 from exchange_push.config import Config
 from exchange_push.counters import (
     client_counters,
@@ -27,15 +28,19 @@ from exchange_push.counters import (
     market_counters,
     poll_counters,
     store_counters,
+    weight_counters,
 )
 from exchange_push.demo.auth import TOKENS
 from exchange_push.edge.auth import AuthService
+from exchange_push.edge.binance.asking import Asking
+from exchange_push.edge.binance.venue import Venue
 from exchange_push.edge.front import Front, one_spelling
 from exchange_push.edge.history import History
-from exchange_push.edge.pages import public_site
+from exchange_push.edge.pages import Answer, AnyRequest, public_site
 from exchange_push.edge.udf import Udf
 from exchange_push.edge.web import web_pages
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, Door, client_ids
+from exchange_push.edge.weights import Weights
 from exchange_push.errors import CloseCode, ConfigError
 from exchange_push.intake.desk import Desk
 from exchange_push.intake.feed_port import Sources, parse_feed, parse_rerequest
@@ -80,6 +85,8 @@ class ExchangePush(MultiService):
 
     def __init__(self, config: Config, reactor: Any, now_ms: Callable[[], int], *, demo: bool = False) -> None:
         super().__init__()
+        if demo:
+            config = msgspec.structs.replace(config, symbols=demo_products(config))
         self.config = config
         self._reactor = reactor
         self._now_ms = now_ms
@@ -140,8 +147,16 @@ class ExchangePush(MultiService):
             requests_burst=config.clients.requests_burst,
             outbox_bytes=config.clients.outbox_bytes,
         )
-        self._next_client_id = client_ids(int(reactor.seconds() * 1000))
         options = client_options(config)
+        self.history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
+        weights = Weights(
+            config.binance.weight_per_minute,
+            refusals=config.binance.refusals,
+            ban_s=config.binance.ban_s,
+            proxies=options.proxies,
+        )
+        self.asking = Asking(self._venue(), weights)
+        self._next_client_id = client_ids(int(reactor.seconds() * 1000))
         self.clients = ClientFactory(reactor, self._doors(options), options, self.hub.round)
         self.asker = _asker(config, demo)
         self.feed = FeedService(
@@ -181,6 +196,19 @@ class ExchangePush(MultiService):
             assert self.asker is not None  # the demo always has one
             demo_beside(config, reactor, self.asker).setServiceParent(self)
 
+    def _venue(self) -> Venue:
+        listed = frozenset(self.config.market.symbols)
+        return Venue(
+            self.board,
+            self.history,
+            channel=lambda name: self.registry.for_client(name, None),
+            symbols=lambda: listed or self.board.symbols(),
+            knows=lambda symbol: symbol in listed if listed else self.board.knows(symbol),
+            products=self.config.symbols,
+            now_ms=self.terms.now_ms,
+            weight_per_minute=self.config.binance.weight_per_minute,
+        )
+
     def _take_pushes(self) -> None:
         config, reactor = self.config, self._reactor
         self.metrics = Metrics()
@@ -209,21 +237,24 @@ class ExchangePush(MultiService):
 
     def _let_clients_in(self, tokens: tuple[str, ...]) -> None:
         clients = self.config.clients
-        history = History(self.board, self.keeper, lambda name: self.registry.for_client(name, None))
-        udf = Udf(history, self._symbol_names, self.config.market.exchange, self.terms.now_ms)
-        pages = {
+        udf = Udf(self.history, self._symbol_names, self.config.market.exchange, self.config.symbols, self.terms.now_ms)
+        pages: dict[bytes, Answer | AnyRequest] = {
             b"/v1/symbols": lambda asked: self._symbols(),
-            **history.pages(),
+            **self.history.pages(),
             **udf.pages(),
-            **(web_pages(clients.path, tokens) if clients.page else {}),
         }
-        site = public_site(self._reactor, pages, clients.origins)
+        if clients.page:
+            pages |= web_pages(clients.path, tokens)
+        if self.config.binance.enabled:
+            pages |= self.asking.pages()
+        proxies = frozenset(map(one_spelling, clients.proxies))
+        site = public_site(self._reactor, pages, clients.origins, proxies)
         self.front = Front(
             self._reactor,
             web=site,
             websocket=self.clients,
             max_per_address=clients.max_per_address,
-            proxies=frozenset(map(one_spelling, clients.proxies)),
+            proxies=proxies,
         )
         for index, endpoint in enumerate(self.config.listen):
             listener = Listener(f"listen {index + 1}", self._reactor, endpoint, self.front)
@@ -240,6 +271,7 @@ class ExchangePush(MultiService):
         if self.keeper is not None:
             store_counters(self.metrics, self.keeper)
         client_counters(self.metrics, self.hub, self.clients, self.front, self.auth)
+        weight_counters(self.metrics, self.asking)
         intake_counters(self.metrics, self.desk, self.gate, self.api, self.lines, self.pushes)
         self.metrics.add("tick_faults", "Ticks that failed inside", "counter", lambda: self.ticks.faults)
 
@@ -308,10 +340,16 @@ class ExchangePush(MultiService):
         doors = [Door(catalog.own_path(config.clients.path), self._conversing(self.terms), options)]
         if config.binance.enabled:
             terms = binance_terms(config, self.terms, self._is_listed)
-            doors.append(Door(catalog.PATHS["binance"], self._conversing(terms), binance_options(config, options)))
+            limits = binance_options(config, options)
+            doors.append(Door(catalog.PATHS["binance"], self._conversing(terms), limits))
+            # What is asked there is weighed, so that frames are not counted as those of streams are.
+            limits = replace(limits, frames_per_s=options.frames_per_s, frames_burst=options.frames_burst)
+            doors.append(Door(catalog.PATHS["binance_api"], self._conversing(self.terms, asks=True), limits))
         return doors
 
-    def _conversing(self, terms: Terms) -> Callable[[ClientProtocol], Session]:
+    def _conversing(self, terms: Terms, *, asks: bool = False) -> Callable[[ClientProtocol], Session]:
+        """`asks`: who comes in there may ask questions, which are weighed by address."""
+
         def converse(protocol: ClientProtocol) -> Session:
             dialect = protocol.opening.dialect
             assert protocol.peer is not None  # known since the handshake
@@ -320,7 +358,7 @@ class ExchangePush(MultiService):
                 protocol.peer,
                 deflated(dialect) if protocol.deflates else dialect,
                 protocol,
-                terms,
+                replace(terms, ask=partial(self.asking.ask, protocol.host)) if asks else terms,
             )
 
         return converse

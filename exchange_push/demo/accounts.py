@@ -3,7 +3,7 @@
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple
 
-from exchange_push.demo.matching import Instrument, Order
+from exchange_push.demo.matching import Fill, Instrument, Order
 
 _CENT: Final = Decimal("0.00000001")  # prices that are averages, and money, are kept to that
 
@@ -49,25 +49,33 @@ class Account:
         return {"symbol": symbol, "qty": f"{position.qty:f}", "entryPrice": f"{position.entry:f}", "time": now_ms}
 
 
-def order_data(instrument: Instrument, order: Order, ended: bool, now_ms: int) -> dict[str, object]:
-    """An order as its user is told of it; `ended`: nothing of it waits any more."""
-    if not order.left:
+def order_data(
+    instrument: Instrument, order: Order, ended: bool, now_ms: int, fill: Fill | None = None, filled: int | None = None
+) -> dict[str, object]:
+    """An order as its user is told of it; `ended`: nothing of it waits any more. With a `fill` it is as of that one,
+    `filled` by then where there came others after it."""
+    filled = order.filled if filled is None else filled
+    if filled == order.qty:
         status = "FILLED"
     elif ended:
         status = "CANCELED"
     else:
-        status = "PARTIALLY_FILLED" if order.filled else "NEW"
-    return {
+        status = "PARTIALLY_FILLED" if filled else "NEW"
+    told = {
         "orderId": order.id,
         "symbol": instrument.symbol,
         "side": order.side,
         "type": "market" if order.price is None else "limit",
         "price": None if order.price is None else instrument.price(order.price),
         "qty": instrument.qty(order.qty),
-        "filled": instrument.qty(order.filled),
+        "filled": instrument.qty(filled),
         "status": status,
         "time": now_ms,
     }
+    if fill is not None:
+        told["lastQty"], told["lastPrice"] = instrument.qty(fill.qty), instrument.price(fill.price)
+        told["tradeId"], told["maker"] = fill.id, order is fill.maker
+    return told
 
 
 def _rounded(value: Decimal) -> Decimal:

@@ -165,15 +165,24 @@ class Engine(Service):
                 if side.owner is not None:
                     traders[side.owner] = account = self._accounts[side.owner]
                     account.fill(crowd.instrument.symbol, qty if side.side == "buy" else -qty, price)
-        for told in (*(fill.maker for fill in fills), order):
-            if told.owner is not None:
-                yield self._order_event(crowd, told, now_ms)
+        filled = 0
+        for fill in fills:
+            filled += fill.qty
+            if fill.maker.owner is not None:
+                yield self._order_event(crowd, fill.maker, now_ms, fill)
+            if order.owner is not None:
+                yield self._order_event(crowd, order, now_ms, fill, filled)
+        rests = not fills or (order.left and order.id not in crowd.matching.orders)
+        if order.owner is not None and rests:
+            yield self._order_event(crowd, order, now_ms)
         for account in traders.values():
             symbol = crowd.instrument.symbol
             yield UserEvent(account.uid, "position", account.position_data(symbol, now_ms))
             yield UserEvent(account.uid, "balance", account.balance_data(now_ms))
 
-    def _order_event(self, crowd: Crowd, order: Order, now_ms: int) -> UserEvent:
+    def _order_event(
+        self, crowd: Crowd, order: Order, now_ms: int, fill: Fill | None = None, filled: int | None = None
+    ) -> UserEvent:
         assert order.owner is not None
-        ended = order.id not in crowd.matching.orders
-        return UserEvent(order.owner, "order", order_data(crowd.instrument, order, ended, now_ms))
+        ended = fill is None and order.id not in crowd.matching.orders
+        return UserEvent(order.owner, "order", order_data(crowd.instrument, order, ended, now_ms, fill, filled))

@@ -44,6 +44,23 @@ def one_spelling(host: str) -> str:
     return str(_address(host) or host)
 
 
+def behind_proxies(host: str, forwarded_for: str, proxies: frozenset[str]) -> str | None:
+    """The client's address that X-Forwarded-For tells: the last that is not itself a listed proxy.
+
+    None: `host`, who is connected, is no listed proxy, or tells of nobody.
+    """
+    found = None
+    if one_spelling(host) in proxies:
+        for hop in reversed(forwarded_for.split(",")):
+            try:
+                found = one_spelling(str(ip_address(hop.strip())))
+            except ValueError:
+                break  # not an address: nobody we believe wrote this
+            if found not in proxies:
+                break
+    return found
+
+
 def address_key(host: str) -> str | None:
     """What limits per address count by: the address, of IPv6 the /64. None for loopback and what is no address."""
     address = _address(host)

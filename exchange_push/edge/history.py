@@ -21,7 +21,7 @@ from exchange_push.pubsub.channel import Channel
 MOST: Final = 1_500
 USUAL: Final = 500
 _NUMBER_CHARS: Final = 15
-_FOR_EVER: Final = 1 << 62
+FOR_EVER: Final = 1 << 62
 
 
 class Stored(Protocol):
@@ -30,6 +30,8 @@ class Stored(Protocol):
     def candles(self, symbol: str, interval: str, start: int | None, end: int, limit: int) -> Deferred[Candles]: ...
 
     def trades(self, symbol: str, start: int | None, end: int, limit: int) -> Deferred[list[MergedTrade]]: ...
+
+    def trades_from(self, symbol: str, first: int, limit: int) -> Deferred[list[MergedTrade]]: ...
 
     def unwritten_trades(self, symbol: str) -> list[MergedTrade]: ...
 
@@ -55,6 +57,11 @@ class History:
         self._stored = stored
         self._channel = channel
 
+    @property
+    def reaches_back(self) -> bool:
+        """Whether there is more than what is in memory."""
+        return self._stored is not None
+
     def pages(self) -> Mapping[bytes, Answer]:
         return {
             b"/v1/klines": lambda asked: Deferred.fromCoroutine(self._klines(asked.query)),
@@ -71,7 +78,7 @@ class History:
         return await self.candles(symbol, interval, _span(query))
 
     async def candles(self, symbol: str, interval: str, span: Span) -> list[KlineData]:
-        """Oldest first, the running one too. Raises StoreUnavailable."""
+        """The candles that start in there, oldest first, the running one too. May raise StoreUnavailable."""
         held = self._board.held(symbol, interval)
         candles: dict[int, KlineData] = {}
         if held and self._stored is not None and (span.start is None or span.start < held[0].start):
@@ -87,8 +94,10 @@ class History:
         return span.cut([candles[start] for start in sorted(candles)])
 
     async def _trades(self, query: Query) -> list[MergedTrade]:
-        symbol = self._symbol(query, "from", "to", "limit")
-        span = _span(query)
+        return await self.trades(self._symbol(query, "from", "to", "limit"), _span(query))
+
+    async def trades(self, symbol: str, span: Span) -> list[MergedTrade]:
+        """Trades with a time in there, in order of time and id. May raise StoreUnavailable."""
         recent = self._board.recent_trades(symbol)
         found: list[MergedTrade] = []
         if self._stored is not None:
@@ -97,6 +106,16 @@ class History:
         trades = {(trade.time, trade.first): trade for trade in (*found, *recent)}
         inside = [trades[key] for key in sorted(trades) if (span.start or 0) <= key[0] < span.end]
         return span.cut(inside)
+
+    async def trades_from(self, symbol: str, first: int, limit: int) -> list[MergedTrade]:
+        """Trades that begin with this id or a later one, in order of ids. May raise StoreUnavailable."""
+        recent = self._board.recent_trades(symbol)
+        found: list[MergedTrade] = []
+        if self._stored is not None:
+            recent = self._stored.unwritten_trades(symbol) + recent
+            found = await self._stored.trades_from(symbol, first, limit)
+        trades = {trade.first: trade for trade in (*found, *recent) if trade.first >= first}
+        return [trades[first] for first in sorted(trades)][:limit]
 
     def _ticker(self, query: Query) -> object:
         return self._state(self._symbol(query), "ticker")
@@ -137,11 +156,11 @@ class History:
 
 
 def _span(query: Query) -> Span:
-    start, end = _number(query, "from", 0, _FOR_EVER), _number(query, "to", 0, _FOR_EVER)
+    start, end = _number(query, "from", 0, FOR_EVER), _number(query, "to", 0, FOR_EVER)
     if start is not None and end is not None and end < start:
         raise PageError(400, f"to is {end}, expected {start} or more, as from")
     limit = _number(query, "limit", 1, MOST)
-    return Span(start, _FOR_EVER if end is None else end, USUAL if limit is None else limit)
+    return Span(start, FOR_EVER if end is None else end, USUAL if limit is None else limit)
 
 
 def _number(query: Query, name: str, least: int, most: int) -> int | None:
@@ -150,7 +169,7 @@ def _number(query: Query, name: str, least: int, most: int) -> int | None:
         return None
     number = int(text) if text.isascii() and text.isdecimal() and len(text) <= _NUMBER_CHARS else None
     if number is None or not least <= number <= most:
-        expected = "a time in ms" if most == _FOR_EVER else f"a number from {least} to {most}"
+        expected = "a time in ms" if most == FOR_EVER else f"a number from {least} to {most}"
         raise PageError(400, f"{name} is {quoted(text)}, expected {expected}")
     return number
 

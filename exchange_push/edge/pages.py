@@ -1,6 +1,6 @@
 """Plain HTTP on the public port: what a client may want to know before it opens a WebSocket."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -12,7 +12,7 @@ from twisted.web.http import NOT_MODIFIED, HTTPChannel
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from exchange_push.edge.front import one_spelling
+from exchange_push.edge.front import behind_proxies, one_spelling
 from exchange_push.errors import PageError, StoreUnavailable, quoted
 
 _TAKEN_S: Final = 10.0  # for a client to take its answer; else one that never reads would hold it for ever
@@ -25,11 +25,21 @@ class Asked(NamedTuple):
     """A request for a page."""
 
     path: str
-    query: Query
+    args: Mapping[str, Sequence[str]]
+    """What stands behind the `?`; of each name all that is given."""
     header: Callable[[str], str | None]
     """Gives a header of the request by its name; None: it has none of that name."""
     address: str | None
-    """Of who asks; None: it came by a UNIX socket."""
+    """Of who asks, also behind a listed proxy; None: it came by a UNIX socket."""
+    method: str = "GET"
+
+    @property
+    def query(self) -> Query:
+        """The same, each name once. Raises PageError."""
+        for name, values in self.args.items():
+            if len(values) > 1:
+                raise PageError(400, f"{quoted(name)} stands there {len(values)} times, expected once")
+        return {name: values[0] for name, values in self.args.items()}
 
 
 class Reply(NamedTuple):
@@ -46,6 +56,12 @@ Answer: TypeAlias = Callable[[Asked], object]
 """Gives a Reply, or what is answered as JSON, or a Deferred of either. Raises, or fails with, PageError."""
 
 
+class AnyRequest(NamedTuple):
+    """An answer that is given requests of all methods, and says by itself what is wrong with them."""
+
+    answer: Answer
+
+
 def as_json(answer: object, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> Reply:
     return Reply(msgspec.json.encode(answer), status=status, headers=headers)
 
@@ -56,10 +72,11 @@ class _Page(Resource):
     isLeaf = True
     log = Logger()
 
-    def __init__(self, answer: Answer | None, origins: tuple[str, ...]) -> None:
+    def __init__(self, answer: Answer | AnyRequest | None, origins: tuple[str, ...], proxies: frozenset[str]) -> None:
         super().__init__()
         self._answer = answer
         self._origins = origins
+        self._proxies = proxies
 
     def render(self, request: Request) -> bytes | int:
         gone: list[Failure] = []
@@ -72,10 +89,25 @@ class _Page(Resource):
     def _find(self, request: Request) -> Any:
         if self._answer is None:
             raise PageError(404, "no such page")
+        if isinstance(self._answer, AnyRequest):
+            return self._answer.answer(self._asked(request))
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"allow", b"GET, HEAD")
             raise PageError(405, "expected GET")
-        return self._answer(_asked(request))
+        return self._answer(self._asked(request))
+
+    def _asked(self, request: Request) -> Asked:
+        args = {
+            name.decode("latin-1"): [value.decode("latin-1") for value in values]
+            for name, values in (request.args or {}).items()
+        }
+        host: str | None = getattr(request.client, "host", None)
+        address = None
+        if host is not None:
+            forwarded_for = ",".join(request.requestHeaders.getRawHeaders("x-forwarded-for", ()))
+            address = behind_proxies(host, forwarded_for, self._proxies) or one_spelling(host)
+        method = request.method.decode("latin-1")
+        return Asked(request.path.decode("latin-1"), args, request.getHeader, address, method)
 
     def _refusal(self, failure: Failure) -> Reply:
         if failure.check(PageError):
@@ -106,33 +138,21 @@ class _Page(Resource):
         request.finish()
 
 
-def _asked(request: Request) -> Asked:
-    host: str | None = getattr(request.client, "host", None)
-    address = None if host is None else one_spelling(host)
-    return Asked(request.path.decode("latin-1"), _query(request), request.getHeader, address)
-
-
-def _query(request: Request) -> Query:
-    found: dict[str, str] = {}
-    for name, values in (request.args or {}).items():
-        if len(values) > 1:
-            raise PageError(400, f"{quoted(name.decode('latin-1'))} stands there {len(values)} times, expected once")
-        found[name.decode("latin-1")] = values[0].decode("latin-1")
-    return found
-
-
 class _Pages(Resource):
-    def __init__(self, pages: Mapping[bytes, Answer], origins: tuple[str, ...]) -> None:
+    def __init__(
+        self, pages: Mapping[bytes, Answer | AnyRequest], origins: tuple[str, ...], proxies: frozenset[str]
+    ) -> None:
         super().__init__()
         self._pages = pages
         self._origins = origins
+        self._proxies = proxies
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         whole = b"/" + b"/".join([path, *(request.postpath or ())])
         request.postpath = []
-        return _Page(self._answer(whole), self._origins)
+        return _Page(self._answer(whole), self._origins, self._proxies)
 
-    def _answer(self, path: bytes) -> Answer | None:
+    def _answer(self, path: bytes) -> Answer | AnyRequest | None:
         if path in self._pages:
             return self._pages[path]
         folder = path
@@ -168,9 +188,14 @@ class _QuietSite(Site):
         """Nothing per request."""
 
 
-def public_site(clock: Any, pages: Mapping[bytes, Answer], origins: tuple[str, ...]) -> Site:
+def public_site(
+    clock: Any,
+    pages: Mapping[bytes, Answer | AnyRequest],
+    origins: tuple[str, ...],
+    proxies: frozenset[str] = frozenset(),
+) -> Site:
     """The Site of the public port; `pages` maps a path to what answers it, `/folder/*` all in there without a page."""
-    site = _QuietSite(_Pages(pages, origins), timeout=10, reactor=clock)
+    site = _QuietSite(_Pages(pages, origins, proxies), timeout=10, reactor=clock)
     site.displayTracebacks = False
     site.noisy = False
     return site

@@ -4,6 +4,7 @@ The adapter in front of it looks at no status: what is wrong is said in the body
 """
 
 from collections.abc import Callable, Iterable, Mapping, Set
+from decimal import Decimal
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -12,20 +13,28 @@ from twisted.python.failure import Failure
 from exchange_push.edge.history import History, Span
 from exchange_push.edge.pages import Answer, Asked, Reply
 from exchange_push.errors import PageError, StoreUnavailable, quoted
+from exchange_push.market.product import Product
 from exchange_push.wire.dialects import udf
 
 _MOST_QUOTES: Final = 100
+_UNSAID: Final = Product()
 
 
 class Udf:
     """`symbols` gives those that there are, `now_ms` the wall clock; `exchange` is the name shown in charts."""
 
     def __init__(
-        self, history: History, symbols: Callable[[], Iterable[str]], exchange: str, now_ms: Callable[[], int]
+        self,
+        history: History,
+        symbols: Callable[[], Iterable[str]],
+        exchange: str,
+        products: Mapping[str, Product],
+        now_ms: Callable[[], int],
     ) -> None:
         self._history = history
         self._symbols = symbols
         self._exchange = exchange
+        self._products = products
         self._now_ms = now_ms
 
     def pages(self) -> Mapping[bytes, Answer]:
@@ -87,13 +96,27 @@ class Udf:
         return symbol if symbol in known else None
 
     def _listing(self, symbol: str) -> udf.Listing:
+        """Where nobody said what prices and quantities are multiples of, the digits tell that they were seen with."""
+        product = self._products.get(symbol, _UNSAID)
+        price_digits, volume_digits = self._seen(symbol)
+        tick, step = product.tick_size, product.step_size
+        return udf.Listing(
+            symbol,
+            self._exchange,
+            " / ".join(filter(None, product.assets(symbol))),
+            Decimal(1).scaleb(-price_digits) if tick == _UNSAID.tick_size else tick,
+            volume_digits if step == _UNSAID.step_size else udf.digits_of(step),
+        )
+
+    def _seen(self, symbol: str) -> tuple[int, int]:
+        """Digits of prices and of quantities."""
         ticker, best = self._history.state(symbol, "ticker"), self._history.state(symbol, "depth20")
         levels = [] if best is None else [*best.bids, *best.asks]
         prices, quantities = [price for price, _ in levels], [qty for _, qty in levels]
         if ticker is not None:
             prices += [ticker.open, ticker.high, ticker.low, ticker.last]
             quantities.append(ticker.last_qty)
-        return udf.Listing(symbol, self._exchange, _digits(prices), _digits(quantities))
+        return _digits(prices), _digits(quantities)
 
     def _nothing(self, asked: Asked) -> Any:
         raise udf.Refused(f"no such page {quoted(asked.path)}")

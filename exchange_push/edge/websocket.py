@@ -5,7 +5,6 @@ Autobahn's own sending is not used for messages: frames are built once for all (
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from itertools import count
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -16,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from exchange_push.edge.deflate import Inflate, agree, fits
-from exchange_push.edge.front import address_key, one_spelling
+from exchange_push.edge.front import address_key, behind_proxies
 from exchange_push.edge.lean import LeanProtocol, sharing_options
 from exchange_push.edge.transport import Turn, Writer
 from exchange_push.errors import CloseCode, Disconnect
@@ -141,8 +140,8 @@ class ClientProtocol(LeanProtocol):
         else:
             raise ConnectionDeny(ConnectionDeny.NOT_FOUND, "Not Found")
         self.door, self.opening = door, opening
-        self._host, self.peer = self._whom_behind_proxy(request.headers)
-        self._address_key = None if self._host is None else address_key(self._host)
+        self.host, self.peer = self._whom_behind_proxy(request.headers)
+        self._address_key = None if self.host is None else address_key(self.host)
         if not self.factory.may_try(door, self._address_key):
             raise ConnectionDeny(_TOO_MANY_REQUESTS, "Too Many Requests")
         if door.options is not self.factory.options:
@@ -151,23 +150,14 @@ class ClientProtocol(LeanProtocol):
         return opening.subprotocol
 
     def _whom_behind_proxy(self, headers: Mapping[str, str]) -> tuple[str | None, str]:
-        """The client's address, and it as text for the operator.
-
-        Of X-Forwarded-For, where a listed proxy sent it: the last address that is not itself a listed proxy.
-        """
-        proxies = self.factory.options.proxies
+        """The client's address, and it as text for the operator."""
         peer: Any = self.transport.getPeer()
         host: str | None = getattr(peer, "host", None)
         if host is None:
             return None, "unix"
-        if one_spelling(host) in proxies:
-            for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
-                try:
-                    host = one_spelling(str(ip_address(hop.strip())))
-                except ValueError:
-                    break  # not an address: nobody we believe wrote this
-                if host not in proxies:
-                    return host, host
+        client = behind_proxies(host, headers.get("x-forwarded-for", ""), self.factory.options.proxies)
+        if client is not None:
+            return client, client
         return host, f"[{host}]:{peer.port}" if ":" in host else f"{host}:{peer.port}"
 
     def onOpen(self) -> None:

@@ -26,6 +26,7 @@ from exchange_push.market.events import (
     Trade,
 )
 from exchange_push.market.exact import EXACT
+from exchange_push.market.executions import Execution, execution
 from exchange_push.market.feed import Feed, FeedFactory, Lasting, Market, Markets, Past, Tick
 from exchange_push.market.kept import Kept, State
 from exchange_push.market.kline import KlineData, KlineFeed
@@ -534,6 +535,19 @@ class Board:
             return list(self._markets.changes.trades.get(symbol, ()))
         feeds = (feed for feed in self._feeds.values() if isinstance(feed, TradesFeed))
         return [trade for feed in feeds for trade in feed.newest(symbol)]
+
+    def executions(self, symbol: str, limit: int) -> list[Execution]:
+        """The newest trades published since the start, one by one, at most 1,000; oldest first."""
+        market = self._markets.by_symbol.get(symbol)
+        if market is None:
+            return []
+        feeds = (feed for feed in self._feeds.values() if isinstance(feed, TradesFeed))
+        return [execution(trade) for feed in feeds for trade in feed.recent.newest(market, limit)]
+
+    def last_price(self, symbol: str) -> str | None:
+        """Of the newest trade, as of the last tick; None: there was none."""
+        market = self._markets.by_symbol.get(symbol)
+        return None if market is None else market.last_price
 
     def chart(self, symbol: str, interval: str, candles: Candles) -> list[KlineData]:
         """What a store has, as clients see it."""

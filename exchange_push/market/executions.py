@@ -42,7 +42,7 @@ class ExecutionsFeed:
             return []
         waiting, self._waiting = self._waiting, {}
         return [
-            Publication(Channel(self._kind, market.symbol), ExecutionsData([_execution(trade) for trade in trades]))
+            Publication(Channel(self._kind, market.symbol), ExecutionsData([execution(trade) for trade in trades]))
             for market, trades in waiting.items()
         ]
 
@@ -50,5 +50,5 @@ class ExecutionsFeed:
         return None
 
 
-def _execution(trade: Trade) -> Execution:
+def execution(trade: Trade) -> Execution:
     return Execution(trade.id, trade.price, trade.qty, trade.side, trade.time)

@@ -23,6 +23,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _FORMULAS: Final = {"index_outliers": OUTLIERS, "premium": PREMIUMS, "premium_average": AVERAGES, "mark": MARKS}
 _ONE: Final = Decimal(1)
+_STEPS: Final = ("tick_size", "step_size", "min_price", "max_price", "min_qty", "max_qty")
+_FINEST: Final = Decimal("0.00000001")
+# What symbols are quoted in where nothing else is said, the longer name before what it ends with.
+_QUOTES: Final = (
+    *("FDUSD", "USDT", "USDC", "TUSD", "BUSD", "USDP", "DAI"),
+    *("USD", "EUR", "GBP", "JPY", "TRY", "BRL", "AUD", "BTC", "ETH", "BNB"),
+)
 
 
 class Product(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -60,6 +67,20 @@ class Product(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     delivery: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     settlement_s: Positive = 3_600
     """Time before the delivery over which the settlement price is averaged."""
+    base: str | None = None
+    """What is traded; None: it is guessed from the symbol, and so is `quote`."""
+    quote: str | None = None
+    tick_size: Decimal = _FINEST
+    """Prices are multiples of it,"""
+    step_size: Decimal = _FINEST
+    """and quantities of this."""
+    min_price: Decimal | None = None
+    """None: one tick."""
+    max_price: Decimal | None = None
+    min_qty: Decimal | None = None
+    """None: one step."""
+    max_qty: Decimal | None = None
+    min_notional: Decimal = ZERO
 
     def __post_init__(self) -> None:
         for fault in self._faults():
@@ -76,6 +97,11 @@ class Product(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     @property
     def delivery_ms(self) -> int | None:
         return None if self.delivery is None else (self.delivery - _EPOCH) // _MS
+
+    def assets(self, symbol: str) -> tuple[str, str]:
+        """Base and quote of this symbol. Where nobody said and its name does not tell, all of it is the base."""
+        base, quote = _guess(symbol)
+        return self.base or base, self.quote or quote
 
     def _faults(self) -> Iterator[str]:
         for name, formulas in _FORMULAS.items():
@@ -101,3 +127,21 @@ class Product(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             yield f"funding_cap is {self.funding_cap}, expected at least funding_floor, {self.funding_floor}"
         if self.delivery is not None and self.perpetual:
             yield 'delivery is of a dated future, expected product = "future" beside it'
+        for name in _STEPS:
+            size = getattr(self, name)
+            if size is not None and not (size.is_finite() and size > 0):
+                yield f"{name} is {size}, expected more than 0"
+        if not (self.min_notional.is_finite() and self.min_notional >= 0):
+            yield f"min_notional is {self.min_notional}, expected 0 or more"
+
+
+def _guess(symbol: str) -> tuple[str, str]:
+    base, separator, rest = symbol.replace("_", "-").partition("-")
+    if separator and rest:
+        quote = rest.partition("-")[0]
+        if not quote.isdecimal():  # BTC-USDT, BTC-USDT-SWAP
+            return base, quote
+    for quote in _QUOTES:
+        if base.endswith(quote) and base != quote:  # BTCUSDT, BTCUSDT_261225
+            return base.removesuffix(quote), quote
+    return symbol, ""

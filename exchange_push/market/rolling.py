@@ -3,14 +3,25 @@
 Those of an hour and of four begin at a whole minute, so they are up to 59 s longer. That of a day is the ticker's own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from decimal import Decimal, localcontext
 from functools import partial
 from typing import Final
 
 import msgspec
 
+from exchange_push.market.exact import EXACT, ZERO, plain, ratio, rounded
 from exchange_push.market.feed import Market, Markets
-from exchange_push.market.ticker import EveryTickerFeed, TickerData, TickerFeed, Tickers, day
+from exchange_push.market.kline import KlineData
+from exchange_push.market.ticker import (
+    AVERAGE_STEP,
+    PERCENT_STEP,
+    EveryTickerFeed,
+    TickerData,
+    TickerFeed,
+    Tickers,
+    day,
+)
 from exchange_push.market.window import HOUR, MINUTE
 from exchange_push.pubsub.channel import ChannelKind
 
@@ -63,6 +74,41 @@ def _rolling(window: str, data: TickerData) -> RollingTickerData:
         close_time=data.close_time,
         complete=data.complete,
     )
+
+
+def add_up(
+    symbol: str, window: str, candles: Sequence[KlineData], last: str, open_time: int, close_time: int
+) -> RollingTickerData:
+    """The figures of a window that candles cover, oldest first; without trades in them, those of the `last` price."""
+    traded = [candle for candle in candles if candle.count]
+    with localcontext(EXACT):
+        volume = sum((Decimal(candle.volume) for candle in traded), ZERO)
+        quote_volume = sum((Decimal(candle.quote_volume) for candle in traded), ZERO)
+        opened = traded[0].open if traded else last
+        closed = traded[-1].close if traded else last
+        base = Decimal(opened)
+        change = Decimal(closed) - base
+        return RollingTickerData(
+            symbol=symbol,
+            window=window,
+            open=opened,
+            high=max((candle.high for candle in traded), key=Decimal, default=last),
+            low=min((candle.low for candle in traded), key=Decimal, default=last),
+            last=closed,
+            change=plain(change),
+            change_percent=ratio(change * 100, base, PERCENT_STEP) if base else "0.000",
+            weighted_avg=ratio(quote_volume, volume, AVERAGE_STEP)
+            if volume
+            else rounded(Decimal(closed), AVERAGE_STEP),
+            volume=plain(volume),
+            quote_volume=plain(quote_volume),
+            count=sum(candle.count for candle in traded),
+            first_id=traded[0].first_id if traded else -1,
+            last_id=traded[-1].last_id if traded else -1,
+            open_time=open_time,
+            close_time=close_time,
+            complete=all(candle.complete for candle in candles),
+        )
 
 
 class RollingTickerFeed(TickerFeed):

@@ -25,8 +25,8 @@ WINDOW_S: Final = 86_400
 _AHEAD_S: Final = 60  # what a window's old end will move into is read so long before
 _LOOK_S: Final = 10
 _TRIES: Final = 20  # then what a store gives back has other trades for good: the past was loaded, or a row is gone
-_AVERAGE_STEP = Decimal("0.00000001")
-_PERCENT_STEP = Decimal("0.001")
+AVERAGE_STEP = Decimal("0.00000001")
+PERCENT_STEP = Decimal("0.001")
 _HUNDRED = Decimal(100)
 
 
@@ -74,9 +74,9 @@ def _figures(symbol: str, window: Window, quote: Quote, complete: bool) -> Ticke
         last=last,
         last_qty=last_qty,
         change=plain(change),
-        change_percent=ratio(change * _HUNDRED, base, _PERCENT_STEP) if base else "0.000",
+        change_percent=ratio(change * _HUNDRED, base, PERCENT_STEP) if base else "0.000",
         weighted_avg=(
-            ratio(window.quote_volume, window.volume, _AVERAGE_STEP) if window.volume else rounded(price, _AVERAGE_STEP)
+            ratio(window.quote_volume, window.volume, AVERAGE_STEP) if window.volume else rounded(price, AVERAGE_STEP)
         ),
         prev_close=None if window.left is None else window.left.price,
         volume=plain(window.volume),

@@ -8,6 +8,7 @@ from exchange_push.market.events import Trade
 from exchange_push.market.feed import Market, Markets, Tick
 from exchange_push.market.kept import Kept
 from exchange_push.market.merged import MergedTrade, merge
+from exchange_push.market.recent import Recent
 from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.publication import Publication
 
@@ -29,6 +30,7 @@ class TradesFeed:
         self._waiting: dict[Market, list[Trade]] = {}
         self._newest: dict[Market, deque[MergedTrade]] = {}
         self._states: dict[Market, Publication] = {}
+        self.recent = Recent()
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
         waiting = self._waiting
@@ -41,6 +43,7 @@ class TradesFeed:
         changes = self._markets.changes
         if due and waiting:
             for market, trades in waiting.items():
+                self.recent.add(market, trades)
                 merged = merge(trades)
                 self._newest.setdefault(market, deque(maxlen=_STATE_TRADES)).extend(merged)
                 if changes is not None:

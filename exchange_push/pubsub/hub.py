@@ -39,6 +39,7 @@ class Hub:
     ) -> None:
         self.state = state
         self.history = History(now_ms)
+        self._now_ms = now_ms
         self.budget = budget
         self.round = Round()
         self.sessions: dict[str, Session] = {}
@@ -126,6 +127,8 @@ class Hub:
 
     def publish(self, publication: Publication) -> tuple[int, int]:
         """Hand the publication to all who listen: (connections it was handed to, failed)."""
+        if not publication.time:
+            publication.time = self._now_ms()
         self.history.record(publication)
         views = self._channels.get(publication.channel)
         if views is None:

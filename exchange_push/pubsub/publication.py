@@ -72,7 +72,7 @@ class Publication:
         self.number: Number | None = None
         """Given by pubsub/history.py, where the channel is numbered."""
         self.time = 0
-        """When it was made, ms of the time that rules its numbers; 0: it was pushed."""
+        """When it was made, ms of the time that rules its numbers; of what was pushed, when the hub was given it."""
         self.shift = 0
         """Added to update ids in `data`, it makes them numbers that only grow."""
         self._frames: dict[View, Frame] = {}

@@ -16,12 +16,17 @@ from exchange_push.pubsub.publication import Frame, Publication, View
 from exchange_push.pubsub.request import (
     Ask,
     Auth,
+    Dated,
     List,
+    Logout,
     Ping,
+    Question,
     Refused,
+    Report,
     Request,
     RequestId,
     Speak,
+    Standing,
     Subscribe,
     Unsubscribe,
 )
@@ -30,6 +35,7 @@ from exchange_push.pubsub.terms import Cancellable, ClientTransport, Dialect, Te
 _BUDGET_WINDOW_MS = 60_000
 _ERROR_BUDGET = 20  # of codes 2 to 4 in a window; a client with a bug stays, one that floods does not
 _REFUSED_LOGINS = 3
+_AHEAD_MS = 1_000  # by which a client's clock may be before ours
 _BUDGETED = frozenset((ClientCode.MALFORMED, ClientCode.UNKNOWN_OP, ClientCode.INVALID_CHANNEL))
 
 
@@ -77,6 +83,7 @@ class Session:
         "_views",
         "client_id",
         "context",
+        "login_ms",
         "outbox",
         "peer",
         "since_ms",
@@ -87,6 +94,7 @@ class Session:
         self.client_id = client_id
         self.peer = peer
         self.uid: str | None = None
+        self.login_ms: int | None = None
         self.since_ms = terms.now_ms()
         self.context: dict[str, object] = {}
         self.outbox = Outbox(terms.outbox_bytes, terms.hub.budget, self._current)
@@ -160,10 +168,37 @@ class Session:
                 case Speak():
                     self._speak(request.dialect)
                     self._reply(self._dialect.done(request.id))
+                case Logout():
+                    self.logout()
+                    self._answer(request.then)
+                case Report():
+                    self._reply(self._dialect.result(request.id, request.report(self._standing())))
+                case Question():
+                    self._ask(request)
+                case Dated():
+                    if -_AHEAD_MS < self._terms.now_ms() - request.made_ms <= request.holds_ms:
+                        self._answer(request.request)
+                    else:
+                        raise request.late
                 case Refused():
                     raise request.error
         except ClientError as error:
             self._reply_error(request.id, error)
+
+    def _standing(self) -> Standing:
+        names = tuple(view.name for view in self._views.values())
+        return Standing(self._terms.now_ms(), self.since_ms, self.uid, self.login_ms, names)
+
+    def _ask(self, question: Question) -> None:
+        if self._terms.ask is None:
+            raise ClientError(ClientCode.UNKNOWN_OP, f"unknown question {quoted(question.name)}")
+        self._terms.ask(question.name, question.params, lambda found: self._told(question.id, found))
+
+    def _told(self, request_id: RequestId, found: object) -> None:
+        if isinstance(found, ClientError):
+            self._say(self._dialect.error(request_id, found))
+        else:
+            self._say(self._dialect.result(request_id, found))
 
     def _reply(self, frame: Frame) -> None:
         self._put(frame.wire)
@@ -298,9 +333,9 @@ class Session:
 
     def _log_in(self, request: Auth) -> None:
         self._state = _State.LOGGING_IN
-        self._terms.look_up(request.token, lambda found: self._looked_up(request.id, found))
+        self._terms.look_up(request.token, lambda found: self._looked_up(request, found))
 
-    def _looked_up(self, request_id: RequestId, found: Login | AuthError) -> None:
+    def _looked_up(self, request: Auth, found: Login | AuthError) -> None:
         if self._state is _State.CLOSED:
             return
         self._state = _State.OPEN
@@ -309,17 +344,20 @@ class Session:
                 replaced = self._become(found.uid)
                 if found.expires_in_s is not None:
                     self._login_ends = self._terms.call_later(found.expires_in_s, self._expired)
-                self._reply(self._dialect.done(request_id))
+                if request.then is None:
+                    self._reply(self._dialect.done(request.id))
+                else:
+                    self._answer(request.then)
                 if replaced:
                     self._tell_logout("replaced")
             elif isinstance(found, AuthRefused):
-                self._reply_error(request_id, ClientError(ClientCode.LOGIN_REFUSED, "login refused: unknown token"))
+                self._reply_error(request.id, ClientError(ClientCode.LOGIN_REFUSED, "login refused: unknown token"))
                 self._refused_logins += 1
                 if self._refused_logins >= _REFUSED_LOGINS:
                     raise Disconnect(CloseCode.LOGIN_REFUSED, f"login refused {_REFUSED_LOGINS} times")
             else:
                 unavailable = ClientError(ClientCode.LOGIN_UNAVAILABLE, "login unavailable, try again later")
-                self._reply_error(request_id, unavailable)
+                self._reply_error(request.id, unavailable)
             while self._behind_login and self._state is _State.OPEN:
                 self._take(*self._behind_login.pop(0))
         except Disconnect as error:
@@ -336,6 +374,7 @@ class Session:
         former, self.uid = self.uid, uid
         if former == uid:
             return False
+        self.login_ms = None if uid is None else self._terms.now_ms()
         if former is not None:
             self._terms.hub.unbind(self, former)
             for channel in [channel for channel in self._views if channel.kind.owner is Owner.USER]:
@@ -357,6 +396,7 @@ class Session:
         for channel, view in self._views.items():
             if channel.kind.owner is Owner.NOBODY:
                 logout = Publication(channel, {"type": "logout", "reason": reason})
+                logout.time = self._terms.now_ms()
                 self.deliver(logout.frame(view).wire, logout)
                 return
 

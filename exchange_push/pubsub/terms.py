@@ -98,6 +98,9 @@ class Terms:
     call_later: Callable[[float, Callable[[], None]], Cancellable]
     stale: Callable[[Channel, str], Publication | None] = lambda channel, name: None
     """What a new listener must hear of a channel, by the name it knows, that is stale (Liveness.notice)."""
+    ask: Callable[[str, Mapping[str, str], Callable[[object | ClientError], None]], None] | None = None
+    """Answers a Question, by name and parameters; the function given is called once, at once or later. None: there are
+    no such questions here."""
     max_subscriptions: int = 256
     requests_per_s: float = 20
     requests_burst: int = 100

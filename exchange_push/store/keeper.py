@@ -78,6 +78,10 @@ class Store(Protocol):
         """The same of trades, in order of time and id."""
         ...
 
+    def trades_from(self, symbol: str, first: int, limit: int) -> list[MergedTrade]:
+        """The trades that begin with this id or a later one, in order of ids, at most `limit`."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -264,6 +268,9 @@ class Keeper(Service):
 
     def trades(self, symbol: str, start: int | None, end: int, limit: int) -> Deferred[list[MergedTrade]]:
         return self._query(lambda store: store.trades(symbol, start, end, limit))
+
+    def trades_from(self, symbol: str, first: int, limit: int) -> Deferred[list[MergedTrade]]:
+        return self._query(lambda store: store.trades_from(symbol, first, limit))
 
     def unwritten_trades(self, symbol: str) -> list[MergedTrade]:
         """What the board gave and is not stored yet, oldest first."""

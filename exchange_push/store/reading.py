@@ -216,6 +216,38 @@ class Reader:
         found.sort(key=_by_time)
         return found[:limit] if start is not None else found[-limit:]
 
+    def trades_from(self, symbol: str, first: int, limit: int) -> list[MergedTrade]:
+        """The trades that begin with this id or a later one, in order of ids, at most `limit`."""
+        number = self._ids.get(symbol)
+        if number is None:
+            return []
+        found: list[MergedTrade] = []
+        edge: int | None = None  # beyond it no chunk can hold a trade that belongs among those found
+        sql = "SELECT start, data FROM trades WHERE symbol = ? AND start >= ? ORDER BY start"
+        for start, data in self._db.execute(sql, (number, self._start_of(number, first) - CHUNK_MS)):
+            if edge is not None and start > edge:
+                break
+            found += [trade for trade in trades_of(data) if trade.first >= first]
+            if len(found) >= limit and edge is None:
+                found.sort(key=_by_id)
+                edge = found[limit - 1].time + CHUNK_MS
+        found.sort(key=_by_id)
+        return found[:limit]
+
+    def _start_of(self, number: int, first: int) -> int:
+        """Start of the last chunk that begins with this id or one before: found by halves, since ids rise with time."""
+        low, high = self._db.execute("SELECT min(start), max(start) FROM trades WHERE symbol = ?", (number,)).fetchone()
+        if low is None:
+            return 0
+        sql = "SELECT start, first_id FROM trades WHERE symbol = ? AND start >= ? ORDER BY start LIMIT 1"
+        while low < high:
+            start, found = self._db.execute(sql, (number, (low + high + 1) // 2)).fetchone()
+            if found > first:
+                high = (low + high + 1) // 2 - 1
+            else:
+                low = start
+        return int(low)
+
     def _chunk_before(self, number: int, start: int) -> int:
         """Start of the first chunk that may hold trades of this time."""
         sql = "SELECT max(start) FROM trades WHERE symbol = ? AND start <= ?"
@@ -230,3 +262,7 @@ class Reader:
 
 def _by_time(trade: MergedTrade) -> tuple[int, int]:
     return trade.time, trade.first
+
+
+def _by_id(trade: MergedTrade) -> tuple[int, int]:
+    return trade.first, trade.time

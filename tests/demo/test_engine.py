@@ -183,6 +183,24 @@ def test_the_last_position_told_is_the_sum_of_what_was_filled(minute):
     assert all(qty == 0 for key, qty in filled.items() if key not in told)
 
 
+def test_what_is_told_of_an_order_adds_up_fill_by_fill(minute):
+    trades = {(event.symbol, event.id): event for event in of(minute, Trade)}
+    filled, statuses = {}, {}
+    for event in of(minute, UserEvent):
+        if event.kind == "order":
+            told = event.data
+            if "tradeId" in told:
+                trade = trades[told["symbol"], told["tradeId"]]
+                assert (told["lastQty"], told["lastPrice"]) == (trade.qty, trade.price)
+                assert told["maker"] is (told["side"] != trade.side)
+                filled[told["orderId"]] = filled.get(told["orderId"], 0) + Decimal(trade.qty)
+            assert Decimal(told["filled"]) == filled.get(told["orderId"], 0)
+            assert (told["status"] == "FILLED") is (told["filled"] == told["qty"])
+            statuses.setdefault(told["orderId"], []).append(told["status"])
+    assert any(len(told) > 2 for told in statuses.values())
+    assert all(told.count("NEW") <= 1 and "FILLED" not in told[:-1] for told in statuses.values())
+
+
 def test_every_line_of_the_feed_is_told_and_faults_do_not_touch_the_market():
     lines = [("127.0.0.1", 6791), ("127.0.0.1", 6794)]
     calm, _ = trading(steps=100)

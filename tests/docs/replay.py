@@ -7,10 +7,11 @@ byte for byte, `…` stands for anything. Events that no line shows may come in 
     engine → event           in one datagram with the engine lines next to it
     client → request         and of a second one: bob
     client ← close 4501 why  the connection is closed
-    spot → open /ws          a client of Binance connects; of futures: futures
+    spot → open /ws          a client of Binance connects; of futures: futures; of the WebSocket API: api
     auth ← body, auth → body what the auth service is asked and answers
     line →, ws →             the TCP push line, the internal WebSocket
     <client_id>, <epoch>     in what is spoken: the first client's, that of the last numbered reply
+    <now>                    the time of the server
     http →, public →         GET /path, or POST /path body; ← status body; the internal API, the public port
 """
 
@@ -25,7 +26,7 @@ from tests.end_to_end.running import LOOPBACK, PATIENCE_S, Running
 from tests.wsclient import RawClient, WsClient, connect
 
 CLIENTS = ("client", "bob")
-FOREIGN = ("spot", "futures")
+FOREIGN = ("spot", "futures", "api")
 SESSION = 1_700_000_000_000  # of the engine; clients see it as epoch
 
 
@@ -92,6 +93,7 @@ class Replay:
     async def _speak(self, who: str, what: str) -> None:
         what = what.replace("<client_id>", next(iter(self._running.server.hub.sessions), ""))
         what = what.replace("<epoch>", self._epoch)
+        what = what.replace("<now>", str(self._running.server.terms.now_ms()))
         if who in FOREIGN and what.startswith("open "):
             self._clients[who] = await connect(self._running.port("listen 1"), what.removeprefix("open "))
             self._running.callers.append(self._clients[who])

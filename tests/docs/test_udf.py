@@ -21,7 +21,7 @@ async def test_the_conversation_goes_as_it_is_written(start: Start, block: Block
 @pytest_twisted.ensureDeferred
 async def test_the_pages_are_those_that_are_answered(start: Start) -> None:
     server = start().server
-    pages = Udf(None, server._symbol_names, "EX", server.terms.now_ms).pages()  # type: ignore[arg-type]
+    pages = Udf(server.history, server._symbol_names, "EX", {}, server.terms.now_ms).pages()
     documented = [
         code(row[0])[0].removeprefix("GET ").partition("?")[0] for row in table(section(DOCUMENT, "Charts: UDF"))
     ]

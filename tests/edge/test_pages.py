@@ -5,7 +5,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
-from exchange_push.edge.pages import Asked, Reply, public_site
+from exchange_push.edge.pages import AnyRequest, Asked, Reply, public_site
 
 
 class Transport(StringTransportWithDisconnection):
@@ -26,8 +26,13 @@ class Caller:
         self.clock = Clock()
         symbols = [f"X{number}" for number in range(20_000)]
         self.asked: list[Asked] = []
-        pages = {b"/v1/symbols": lambda asked: symbols, b"/web/*": self._file, b"/web/api/*": lambda asked: "api"}
-        site = public_site(self.clock, pages, ("https://ex.example",))
+        pages = {
+            b"/v1/symbols": lambda asked: symbols if not asked.query else [],
+            b"/web/*": self._file,
+            b"/web/api/*": lambda asked: "api",
+            b"/any/*": AnyRequest(self._file),
+        }
+        site = public_site(self.clock, pages, ("https://ex.example",), frozenset({"192.168.1.1", "10.0.0.1"}))
         self.protocol: Any = site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
         self.transport = Transport()
         self.transport.protocol = self.protocol
@@ -96,3 +101,26 @@ def test_a_folder_answers_for_all_in_there_without_a_page() -> None:
     assert Caller().ask(path="/web/")[1] == b"<p>"
     for path in ("/web", "/webber", "/", "/v1/symbols/x"):
         assert "404" in Caller().ask(path=path)[0].split("\r\n")[0]
+
+
+def test_an_answer_may_be_given_requests_of_all_kinds() -> None:
+    for method in ("GET", "POST", "DELETE"):
+        caller = Caller()
+        head, _ = caller.ask(method, "/any/x?a=1&a=2&b=")
+        assert head.startswith("HTTP/1.1 418 ")
+        (asked,) = caller.asked
+        assert (asked.method, asked.args) == (method, {"a": ["1", "2"], "b": [""]})
+    assert "HTTP/1.1 405 " in Caller().ask("POST", "/web/x")[0]
+    assert "HTTP/1.1 400 " in Caller().ask("GET", "/v1/symbols?a=1&a=2")[0]
+
+
+def test_who_asks_behind_a_listed_proxy_is_known_by_its_own_address() -> None:
+    for forwarded_for, address in (
+        ("192.0.2.7", "192.0.2.7"),
+        ("198.51.100.9, 192.0.2.7, 10.0.0.1", "192.0.2.7"),
+        ("2001:DB8::1", "2001:db8::1"),
+        ("nobody", "192.168.1.1"),
+    ):
+        caller = Caller()
+        caller.ask(path="/any/x", **{"X-Forwarded-For": forwarded_for})
+        assert caller.asked[0].address == address

@@ -180,3 +180,24 @@ async def test_a_store_that_cannot_be_read_is_an_error_in_the_body(start: Start,
 
     assert answer["s"] == "error"
     assert answer["errmsg"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_operator_says_of_a_symbol_goes_before_what_was_seen(start: Start) -> None:
+    running = start(symbols={"BTCUSDT": {"tick_size": "0.5", "step_size": "0.0001"}})
+    await feed_all(running, trade(1, "100", 0))
+
+    info = await Adapter(running).ask("symbols", symbol="BTCUSDT")
+
+    assert (info["minmov"], info["pricescale"], info["volume_precision"]) == (5, 10, 4)
+    assert info["description"] == "BTC / USDT"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_key_that_stands_there_twice_is_an_error_in_the_body_too(start: Start) -> None:
+    running = start()
+    url = f"http://{LOOPBACK}:{running.port('listen 1')}/udf/symbols?symbol=A&symbol=B"
+    response = await treq.get(url, persistent=False, timeout=PATIENCE_S)
+
+    assert response.code == 200
+    assert (await response.json())["s"] == "error"

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange_push.market.events import Trade
-from exchange_push.market.rolling import RollingTickerData
+from exchange_push.market.kline import KlineData
+from exchange_push.market.rolling import RollingTickerData, add_up
 from tests.market.exchange import Exchange, book, trade
 from tests.market.test_ticker import DAY, HOUR, T, steps, window
 
@@ -106,3 +107,36 @@ def test_the_array_of_all_has_those_of_which_it_shows_a_change() -> None:
     assert [data["symbol"] for data in first] == ["S", "OTHER"]
     assert [(data["symbol"], data["last"]) for data in second] == [("OTHER", "9")]
     assert [data["symbol"] for data in exchange.state("*@ticker_1h")] == ["S", "OTHER"]
+
+
+candles = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from(["7.5", "7.50", "80", "9.25"]), st.sampled_from(["1", "0.333", "12"])), max_size=4
+    ),
+    max_size=6,
+)
+
+
+@given(candles)
+def test_candles_add_up_to_the_figures_of_their_trades(minutes: list[list[tuple[str, str]]]) -> None:
+    exchange = Exchange("kline_1m")
+    trades: list[Trade] = []
+    for place, minute in enumerate(minutes):
+        for price, qty in minute:
+            trades.append(trade(len(trades) + 1, price, qty, T + place * MINUTE + len(trades)))
+            exchange.apply(trades[-1])
+        exchange.run(MINUTE)
+    found = [publication.data for _, publication in exchange.published]
+    closed: list[Any] = [data for data in found if isinstance(data, KlineData) and data.closed]
+    end = T + len(minutes) * MINUTE
+
+    data = add_up("S", "6m", closed, "5", T, end)
+    expected = window(trades, end, end - T, 1)
+    if expected is None:
+        assert (data.open, data.high, data.low, data.last, data.count, data.first_id) == ("5",) * 4 + (0, -1)
+        assert (data.weighted_avg, data.change, data.change_percent) == ("5.00000000", "0", "0.000")
+        return
+    for name, value in expected.items():
+        if hasattr(data, name):
+            shown = getattr(data, name)
+            assert (Decimal(shown) if isinstance(value, Decimal) else shown) == value, name

@@ -501,3 +501,40 @@ def test_a_disk_that_is_full_at_the_commit_leaves_nothing_behind_and_may_have_ro
     store.write([some])
     assert len(store.bars("1m", 0, 1 << 62)["B"]) == 500
     store.close()
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.tuples(st.integers(0, 90_000), st.integers(1, 5)), min_size=1, max_size=25),
+    st.integers(0, 70),
+    st.integers(1, 8),
+)
+def test_trades_from_an_id_on_are_those_of_a_list(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[int, int]], first: int, limit: int
+) -> None:
+    store = _store(tmp_path_factory.mktemp("store") / "store")
+    time, every = T0, []
+    for later, count in writes:
+        time += later
+        trades = [MergedTrade(len(every) + n, len(every) + n, "1", "1", "buy", time + n, 1) for n in range(count)]
+        every += trades
+        store.write([_changes(trades={"A": trades})])
+
+    assert store.trades_from("A", first, limit) == [one for one in every if one.first >= first][:limit]
+    assert store.trades_from("B", first, limit) == []
+
+
+def test_trades_that_fill_a_hole_later_stand_where_their_ids_are(tmp_path: Path) -> None:
+    store = _store(tmp_path / "store")
+
+    def put(*ids: int, at: int) -> None:
+        trades = [MergedTrade(number, number, "1", "1", "buy", T0 + at + number, 1) for number in ids]
+        store.write([_changes(trades={"A": trades})])
+
+    put(1, 2, at=0)
+    put(5, 6, at=30_000)
+    put(9, at=300_000)
+    put(4, 3, at=20_000)
+
+    assert [one.first for one in store.trades_from("A", 2, 10)] == [2, 3, 4, 5, 6, 9]
+    assert [one.first for one in store.trades_from("A", 2, 3)] == [2, 3, 4]

@@ -65,8 +65,17 @@ class Listing(NamedTuple):
 
     symbol: str
     exchange: str
-    price_digits: int
+    description: str
+    tick_size: Decimal
+    """Prices are multiples of it."""
     volume_digits: int
+
+
+def digits_of(step: Decimal) -> int:
+    """Digits behind the point of its multiples."""
+    exponent = step.normalize().as_tuple().exponent
+    assert isinstance(exponent, int)  # it is a number
+    return max(0, -exponent)
 
 
 def full_name(symbol: str, exchange: str) -> str:
@@ -96,18 +105,19 @@ def config(exchange: str) -> dict[str, Any]:
 
 
 def symbol_info(listing: Listing) -> dict[str, Any]:
+    digits = digits_of(listing.tick_size)
     return {
         "name": listing.symbol,
         "ticker": listing.symbol,
         "full_name": full_name(listing.symbol, listing.exchange),
-        "description": listing.symbol,
+        "description": listing.description,
         "type": "crypto",
         "session": "24x7",
         "timezone": "Etc/UTC",
         "exchange": listing.exchange,
         "listed_exchange": listing.exchange,
-        "minmov": 1,
-        "pricescale": 10**listing.price_digits,
+        "minmov": int(listing.tick_size.scaleb(digits)),
+        "pricescale": 10**digits,
         "format": "price",
         "volume_precision": listing.volume_digits,
         "has_seconds": True,
@@ -213,7 +223,7 @@ def quote(name: str, listing: Listing, ticker: TickerData) -> dict[str, Any]:
     if "bid" in known and "ask" in known:
         with localcontext(EXACT):
             known["spread"] = known["ask"] - known["bid"]
-    about = {"short_name": listing.symbol, "exchange": listing.exchange, "description": listing.symbol}
+    about = {"short_name": listing.symbol, "exchange": listing.exchange, "description": listing.description}
     return {"s": "ok", "n": name, "v": {**about, **known}}
 
 

@@ -11,7 +11,7 @@ from exchange_push.market.kline import KlineData
 from exchange_push.market.ticker import TickerData
 from exchange_push.wire.dialects import udf
 
-LISTING = udf.Listing("BTCUSDT", "EX", 2, 3)
+LISTING = udf.Listing("BTCUSDT", "EX", "BTC / USDT", Decimal("0.01"), 3)
 
 
 def candle(start_s: int, *, closed: bool = True, price: str = "50000.10", minutes: int = 1) -> KlineData:
@@ -185,9 +185,20 @@ def test_a_search_finds_by_name_and_puts_beginnings_first() -> None:
         symbols(limit="101")
 
 
-def test_a_symbol_tells_the_digits_of_its_prices() -> None:
+@pytest.mark.parametrize(
+    ("tick_size", "minmov", "pricescale"),
+    [("0.01", 1, 100), ("0.010", 1, 100), ("0.5", 5, 10), ("0.25", 25, 100), ("1", 1, 1), ("10", 10, 1), ("50", 50, 1)],
+)
+def test_a_symbol_tells_what_its_prices_are_multiples_of(tick_size: str, minmov: int, pricescale: int) -> None:
+    info = udf.symbol_info(LISTING._replace(tick_size=Decimal(tick_size)))
+
+    assert (info["minmov"], info["pricescale"]) == (minmov, pricescale)
+    assert Decimal(info["minmov"]) / info["pricescale"] == Decimal(tick_size)
+
+
+def test_a_symbol_tells_what_it_is() -> None:
     info = udf.symbol_info(LISTING)
 
-    assert (info["pricescale"], info["minmov"], info["volume_precision"]) == (100, 1, 3)
+    assert (info["description"], info["volume_precision"]) == ("BTC / USDT", 3)
     assert "s" not in info
     assert set(info["supported_resolutions"]) == set(udf.config("EX")["supported_resolutions"])

@@ -27,7 +27,7 @@ def open(path: str, query: str, subprotocols: Sequence[str]) -> Opening | None:
     micro = values.get("timeUnit", "").lower() == _MICROSECOND
     if parts[:1] == ["ws"]:
         combined, names = False, parts[1:]
-    elif parts in (["stream"], ["stream", ""]):
+    elif parts[:1] == ["stream"] and not any("@" in part for part in parts):  # ccxt puts a number behind it
         combined, names = True, values.get("streams", "").split("/")
     else:
         return None

@@ -1,0 +1,1 @@
+"""What clients of Binance ask for (docs/reference/binance.md)."""
