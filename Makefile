@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check wheel chart screenshots conformance bench clean
+.PHONY: demo test check wheel chart screenshots conformance bench spec clean
 
 demo: $(VENV)/.installed
 	$(BIN)/exchange-push --demo
@@ -50,6 +50,12 @@ conformance: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
+
+# The protocols as documents, in build/.
+spec: $(VENV)/.installed
+	mkdir -p build
+	$(BIN)/python -m exchange_push.schema asyncapi > build/asyncapi.json
+	$(BIN)/python -m exchange_push.schema openapi > build/openapi.json
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -66,6 +66,7 @@ from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication
 from exchange_push.pubsub.session import Session
 from exchange_push.pubsub.terms import Terms
+from exchange_push.schema.pages import schema_pages
 from exchange_push.store.keeper import Keeper
 from exchange_push.wire.dialects.deflated import deflated
 from exchange_push.wire.events import DecodedEvents
@@ -241,6 +242,7 @@ class ExchangePush(MultiService):
         pages: dict[bytes, Answer | AnyRequest] = {
             b"/v1/symbols": lambda asked: self._symbols(),
             **self.history.pages(),
+            **schema_pages(self.config),
             **udf.pages(),
         }
         if clients.page:

@@ -2,16 +2,18 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import pytest_twisted
 
+import exchange_push.client
 from examples.spread import SpreadData, SpreadFeed
 from exchange_push.catalog import COMPUTED
 from exchange_push.market.board import Board
 from exchange_push.market.events import BookSnapshot, DepthChange
 from exchange_push.pubsub.channel import Channel, ChannelKind, Owner, SlowPolicy
-from tests.docs.documents import ROOT, blocks
+from tests.docs.documents import ROOT, blocks, read
 from tests.docs.programs import run
 from tests.docs.programs import start as start_program
 from tests.end_to_end.conftest import Start
@@ -44,8 +46,8 @@ async def test_a_back_end_pushes_a_line_to_the_client_who_logged_in(start: Start
     await auth.says("\n")
     running = start(auth__url=auth.text.strip(), internal__secret="geheim")
     url = f"ws://127.0.0.1:{running.port('listen 1')}/exchange-stream"
-    client = start_program(EXAMPLES / "client.py", "@balance", "--url", url, "--token", "alice", "--messages", "3")
-    await client.says('{"result":true}\n{"result":true}\n')
+    client = start_program(EXAMPLES / "client.py", "@balance", "--url", url, "--token", "alice", "--messages", "1")
+    await client.says("Subscribed(channel='@balance')\n")
     secret = tmp_path / "secret"
     secret.write_text("geheim\n")
     lines = f"127.0.0.1:{running.port('lines')}"
@@ -55,7 +57,13 @@ async def test_a_back_end_pushes_a_line_to_the_client_who_logged_in(start: Start
 
     assert await run(EXAMPLES / "push.py", *push, "--secret-file", str(secret)) == "handed to 1, failed 0\n"
     assert await client.ended == 0
-    assert client.text.splitlines()[2:] == ['{"event":"@balance","data":{"asset": "USDT"}}', "closed: 1000"]
+    assert client.text.splitlines() == [
+        "Connected()",
+        "LoggedIn()",
+        "Subscribed(channel='@balance')",
+        '@balance {"asset":"USDT"}',
+        "Closed(code=1000, reason='', again_s=None)",
+    ]
     assert "refused: 403" in refused.text
     await auth.end()
 
@@ -84,6 +92,29 @@ async def test_the_first_engine_of_a_document_reaches_a_client(start: Start, doc
     [trade] = (await client.event("BTCUSDT@trades"))["trades"]
     assert (trade["first"], trade["price"], trade["qty"], trade["side"]) == (1, "50000.10", "0.25", "buy")
     assert running.server.feed.lines[0].malformed_events == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_book_of_the_howto_is_the_servers(start: Start, tmp_path: Path) -> None:
+    [_, program] = [block.text for block in blocks("docs/howto/write-a-client.md", "python")]
+    running = start()
+    assert ":6790/" in program
+    (tmp_path / "book.py").write_text(program.replace(":6790/", f":{running.port('listen 1')}/"))
+    client = start_program(tmp_path / "book.py")
+    running.feed(["book", "BTCUSDT", 7, 1_700_000_000_000, [["50000.00", "1.5"]], [["50000.10", "0.75"]]])
+    await client.says("[('50000.00', '1.5')]\n")
+
+    quotes = "Quote(price=Decimal('50000.00'), quantity=Decimal('1.5')) Quote(price=Decimal('50000.10'),"
+    assert client.text.startswith(f"7 {quotes}")
+    await client.end()
+
+
+@pytest.mark.parametrize("name", [name for name in exchange_push.client.__all__ if name[0].isupper()])
+def test_the_howto_names_every_notice(name: str) -> None:
+    kind = getattr(exchange_push.client, name)
+    if kind in get_args(exchange_push.client.Notice):
+        fields = f"({', '.join(kind.__struct_fields__)})" if kind.__struct_fields__ else ""
+        assert f"`{name}{fields}`" in read("docs/howto/write-a-client.md")
 
 
 SPREAD = ChannelKind("spread", Owner.SYMBOL, SlowPolicy.CONFLATE, 100)
@@ -124,8 +155,9 @@ def test_the_channel_of_the_howto_is_silent_without_a_whole_book() -> None:
 
 
 def test_the_row_of_the_howto_is_that_of_the_tested_kind() -> None:
-    [row] = [block.text for block in blocks("docs/howto/add-a-channel.md", "text")]
+    [row, payload] = [block.text for block in blocks("docs/howto/add-a-channel.md", "text")]
     found = re.fullmatch(r'\s*ChannelKind\("(\w+)",\s+_(\w+), _(\w+),\s+(\d+)\): (\w+),', row)
 
     assert found is not None
     assert found.groups() == (SPREAD.name, SPREAD.owner.name, SPREAD.slow.name, str(SPREAD.every_ms), "SpreadFeed")
+    assert payload.strip() == f"{SpreadFeed.__name__}: {SpreadData.__name__},"

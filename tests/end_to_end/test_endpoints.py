@@ -21,6 +21,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
+from exchange_push.client import Client, Closed
 from tests.end_to_end.conftest import Start
 from tests.end_to_end.running import LOOPBACK, Running
 from tests.wsclient import RawClient, WsClient, handshake, masked
@@ -275,3 +276,26 @@ async def test_without_its_proxy_header_a_connection_is_nobodys(start: Start) ->
     await bare.gone()
 
     assert bare.data == b""
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_client_library_checks_the_certificate_of_a_server(start: Start, certificate: Path) -> None:
+    running = start(listen=[endpoint(certificate)])
+    running.feed(["book", "BTCUSDT", 7, 1_700_000_000_000, [["50000.00", "1.5"]], []])
+    url = f"wss://{LOOPBACK}:{running.port('listen 1')}/exchange-stream"
+    notices: list[Any] = []
+    wary = Client(url, reactor=reactor, on_notice=notices.append)
+    wary.startService()
+    await running.until(lambda: bool(notices))
+    assert isinstance(notices[0], Closed)
+    assert "certificate verify failed" in notices[0].reason
+    await wary.stopService()
+
+    tcp = HostnameEndpoint(reactor, LOOPBACK, running.port("listen 1"))
+    trusts = Client(url, reactor=reactor, endpoint=wrapClientTLS(trusting(certificate), tcp))
+    book = trusts.subscribe("BTCUSDT@depth", lambda event: None).book
+    assert book is not None
+    trusts.startService()
+    await running.until(lambda: book.in_sync)
+    assert book.bids() == [("50000.00", "1.5")]
+    await trusts.stopService()

@@ -1,0 +1,198 @@
+"""What is asked over HTTP, of the public port and of the internal API, as an OpenAPI 3.1 document.
+
+A page or a call more is a row more.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, NamedTuple
+
+from msgspec import Meta
+
+from exchange_push.config import Config
+from exchange_push.edge.history import MOST, USUAL
+from exchange_push.market.depth import DepthData
+from exchange_push.market.interval import INTERVALS
+from exchange_push.market.kline import KlineData
+from exchange_push.market.merged import MergedTrade
+from exchange_push.market.ticker import TickerData
+from exchange_push.pubsub.channel import SYMBOL, UID
+from exchange_push.schema.parts import LICENSE, Schema, described, our_version
+from exchange_push.wire.described import (
+    Connection,
+    EndAnswer,
+    Health,
+    Listing,
+    PageFault,
+    Push,
+    PushAnswer,
+    Refusal,
+    Send,
+    SendAnswer,
+)
+
+_JSON: Final = "application/json"
+_TEXT: Final = "text/plain"
+_PUBLIC: Final = {"url": "http://127.0.0.1:6790", "description": "the public port"}
+_INTERNAL: Final = {"url": "http://127.0.0.1:6789", "description": "the internal API"}
+
+
+class Parameter(NamedTuple):
+    name: str
+    type: Any
+    about: str
+    required: bool = False
+    place: str = "query"
+
+
+class Call(NamedTuple):
+    """One thing that can be asked. `failures`: the statuses of answers of type `fault`."""
+
+    method: str
+    path: str
+    about: str
+    answer: Any
+    parameters: tuple[Parameter, ...] = ()
+    body: Any = None
+    body_required: bool = True
+    failures: tuple[int, ...] = ()
+    secret: bool = False
+    answer_type: str = _JSON
+
+
+_Symbol = Annotated[str, Meta(pattern=f"^{SYMBOL.pattern}$")]
+_Interval = Annotated[str, Meta(extra_json_schema={"enum": list(INTERVALS), "default": "1m"})]
+_Time = Annotated[int, Meta(ge=0)]
+_Limit = Annotated[int, Meta(ge=1, le=MOST)]
+
+_SYMBOL: Final = Parameter("symbol", _Symbol, "", required=True)
+_SPAN: Final = (
+    Parameter("from", _Time, "ms, inclusive; with it the oldest come first, without it the newest are chosen"),
+    Parameter("to", _Time, "ms, exclusive"),
+    Parameter("limit", _Limit, f"{USUAL} where nothing is said"),
+)
+_UID: Final = Parameter("uid", Annotated[str, Meta(pattern=f"^{UID.pattern}$")], "", required=True, place="path")
+_LISTED: Final = Parameter("limit", _Time, "10,000 where nothing is said")
+
+# fmt: off
+PUBLIC: Final = (
+    Call("get", "/v1/symbols", "the symbols that are configured or that the feed named", list[Listing]),
+    Call("get", "/v1/klines", "candles, the running one too", list[KlineData],
+         (_SYMBOL, Parameter("interval", _Interval, ""), *_SPAN), failures=(400, 404, 503)),
+    Call("get", "/v1/trades", "merged trades", list[MergedTrade], (_SYMBOL, *_SPAN), failures=(400, 404, 503)),
+    Call("get", "/v1/ticker", "figures of the last 24 hours", TickerData, (_SYMBOL,), failures=(400, 404)),
+    Call("get", "/v1/depth", "the book", DepthData,
+         (_SYMBOL, Parameter("limit", _Limit, "levels of each side")), failures=(400, 404)),
+    Call("get", "/asyncapi.json", "the client protocol, for programs", dict[str, Any]),
+    Call("get", "/openapi.json", "this document", dict[str, Any]),
+)
+_PUBLISH: Final = (
+    Call("post", "", "push to all who listen to a channel", PushAnswer | list[PushAnswer],
+         body=Push | list[Push], failures=(400, 403, 413), secret=True)
+)
+INTERNAL: Final = (
+    Call("post", "/v1/mesh/send", "push to one connection", SendAnswer,
+         body=Send, failures=(400, 403, 413, 502), secret=True),
+    Call("post", "/v1/events", "events of the engine", PushAnswer,
+         body=list[list[Any]], failures=(400, 403, 413), secret=True),
+    Call("post", "/v1/users/{uid}/logout", "end the logins of a user, and their private subscriptions", EndAnswer,
+         (_UID,), body=dict[str, Any], body_required=False, failures=(400, 403), secret=True),
+    Call("post", "/v1/users/{uid}/disconnect", "close the connections of a user", EndAnswer,
+         (_UID,), body=dict[str, Any], body_required=False, failures=(400, 403), secret=True),
+    Call("get", "/v1/channels", "channels that somebody listens to, and how many do", dict[str, int],
+         (Parameter("prefix", str, "of the names"), _LISTED), failures=(400, 403), secret=True),
+    Call("get", "/v1/clients", "connections", list[Connection], (_LISTED,), failures=(400, 403), secret=True),
+    Call("get", "/v1/clients/{uid}", "connections of a user", list[Connection],
+         (_UID, _LISTED), failures=(400, 403), secret=True),
+    Call("get", "/metrics", "numbers for Prometheus", str, failures=(403,), secret=True, answer_type=_TEXT),
+    Call("get", "/healthz", "is the process alive?", Health, failures=(403,)),
+    Call("get", "/readyz", "should clients be sent here?", Health, failures=(403,)),
+)
+# fmt: on
+_REASONS: Final = {
+    400: "an argument cannot be used",
+    403: "no or a wrong secret, an Origin or a Host that is not let in",
+    404: "not known",
+    413: "too large",
+    502: "the connection to send to is not there, or too slow",
+    503: "too many questions, or the store cannot be read",
+}
+
+
+def openapi(config: Config) -> Schema:
+    """The document, with what the operator configured: where back ends push, and whether they need a secret."""
+    internal = (_PUBLISH._replace(path=config.api.publish_path), *INTERNAL)
+    calls: list[tuple[Call, Any, Schema, str]] = [(call, PageFault, _PUBLIC, "public") for call in PUBLIC]
+    calls += [(call, Refusal, _INTERNAL, "internal") for call in internal]
+    schemas = _Schemas([part for call, fault, _, _ in calls for part in (*_parts(call), fault)])
+    paths: dict[str, Schema] = {}
+    for call, fault, server, tag in calls:
+        operation = _operation(call, schemas, fault, tag)
+        if call.secret:
+            operation["security"] = [{"secret": []}] if config.secret else [{}, {"secret": []}]
+        paths.setdefault(call.path, {"servers": [server]})[call.method] = operation
+    # Not as its row says: the status is 503, and the body the same, where clients should not be sent.
+    paths["/readyz"]["get"]["responses"]["503"] = _response("not now", Health, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "exchange-push: HTTP",
+            "version": our_version(),
+            "description": "Pages of the public port, and the internal API of back ends and operators. "
+            "Where GET is answered, so is HEAD.",
+            "license": LICENSE,
+        },
+        "servers": [_PUBLIC, _INTERNAL],
+        "tags": [{"name": "public"}, {"name": "internal"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "securitySchemes": {"secret": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+class _Schemas:
+    """The schema of each type, made at once so that equal names are equal things."""
+
+    def __init__(self, types: list[Any]) -> None:
+        found, self.components = described(types)
+        self._by_type = list(zip(types, found, strict=True))
+
+    def __getitem__(self, type: Any) -> Schema:
+        return next(schema for found, schema in self._by_type if found == type)
+
+
+def _parts(call: Call) -> Iterator[Any]:
+    yield call.answer
+    if call.body is not None:
+        yield call.body
+    for parameter in call.parameters:
+        yield parameter.type
+
+
+def _operation(call: Call, schemas: _Schemas, fault: Any, tag: str) -> Schema:
+    found: Schema = {"summary": call.about, "tags": [tag], "operationId": _name(call)}
+    if call.parameters:
+        found["parameters"] = [_parameter(parameter, schemas) for parameter in call.parameters]
+    if call.body is not None:
+        found["requestBody"] = {"required": call.body_required, "content": {_JSON: {"schema": schemas[call.body]}}}
+    found["responses"] = {"200": _response("done", call.answer, schemas, call.answer_type)}
+    for status in call.failures:
+        found["responses"][str(status)] = _response(_REASONS[status], fault, schemas)
+    return found
+
+
+def _name(call: Call) -> str:
+    words = call.path.replace("{", "").replace("}", "").replace(".", "/").replace("-", "_").split("/")
+    return "_".join([call.method, *filter(None, words)])
+
+
+def _parameter(parameter: Parameter, schemas: _Schemas) -> Schema:
+    found: Schema = {"name": parameter.name, "in": parameter.place, "required": parameter.required}
+    if parameter.about:
+        found["description"] = parameter.about
+    return {**found, "schema": schemas[parameter.type]}
+
+
+def _response(about: str, type: Any, schemas: _Schemas, content_type: str = _JSON) -> Schema:
+    return {"description": about, "content": {content_type: {"schema": schemas[type]}}}
