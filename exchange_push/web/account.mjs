@@ -69,23 +69,27 @@ export class Account {
 
   #draw() {
     this.#table("balance", [...this.balances], ([asset, text]) => [asset, [asset, text]]);
-    this.#table("position", [...this.positions.values()].filter(({ qty }) => signOf(qty) !== 0), (position) => {
-      const { symbol, qty, entryPrice } = position;
-      const mark = this.markOf(symbol);
-      const sign = signOf(qty);
-      const places = this.digitsOf(symbol).price;
-      const gain = mark === null ? null : profit(qty, entryPrice, mark);
-      return [
-        symbol,
-        [
+    this.#table(
+      "position",
+      [...this.positions.values()].filter(({ qty }) => signOf(qty) !== 0),
+      (position) => {
+        const { symbol, qty, entryPrice } = position;
+        const mark = this.markOf(symbol);
+        const sign = signOf(qty);
+        const places = this.digitsOf(symbol).price;
+        const gain = mark === null ? null : profit(qty, entryPrice, mark);
+        return [
           symbol,
-          [`${arrow(sign)} ${group(qty)}`, sign],
-          group(rounded(entryPrice, places)),
-          mark === null ? "–" : group(rounded(mark, places)),
-          gain === null ? "–" : [signed(gain), signOf(gain)],
-        ],
-      ];
-    });
+          [
+            symbol,
+            [`${arrow(sign)} ${group(qty)}`, sign],
+            group(rounded(entryPrice, places)),
+            mark === null ? "–" : group(rounded(mark, places)),
+            gain === null ? "–" : [signed(gain), signOf(gain)],
+          ],
+        ];
+      },
+    );
     this.#table("order", [...this.orders.values()].toReversed(), (order) => [
       String(order.orderId),
       [

@@ -55,7 +55,9 @@ export class DepthChart {
       return;
     }
     const middle = (bids[0].price + asks[0].price) / 2;
-    const reach = Math.max(...[bids, asks].map((side) => Math.abs(side[Math.floor((side.length - 1) * SHOWN)].price - middle)));
+    const reach = Math.max(
+      ...[bids, asks].map((side) => Math.abs(side[Math.floor((side.length - 1) * SHOWN)].price - middle)),
+    );
     const inside = (side) => side.filter(({ price }) => Math.abs(price - middle) <= reach);
     const most = Math.max(...[bids, asks].map((side) => inside(side).at(-1)?.sum ?? 0)) * 1.08;
     const floor = height - LABELS_PX;
@@ -116,7 +118,10 @@ export class DepthChart {
     context.fill();
     const far = ((Math.abs(found.price - middle) / middle) * 100).toFixed(2);
     const name = side === bids ? "Bid" : "Ask";
-    setText(this.reading, `${name} ${group(fit(found.text, this.digits.price))}: ${compact(String(found.sum))} within ${far}%`);
+    setText(
+      this.reading,
+      `${name} ${group(fit(found.text, this.digits.price))}: ${compact(String(found.sum))} within ${far}%`,
+    );
   }
 }
 

@@ -203,7 +203,7 @@ class Subscription {
  *     loggedOut    {reason}                     expired (it logs in again by itself), revoked or replaced
  *     subscribed   {channel}
  *     refused      {channel, code, msg}         the subscription is gone
- *     lost         {channel, after, now}        of a numbered channel: what came between is too long ago to be sent again
+ *     lost         {channel, after, now}        of a numbered channel: what came between is too long ago to be had
  *     skipped      {channel, count}             of a numbered channel: left out, since the client read too slowly
  *     gap          {channel, reason}            a book broke; a snapshot has been asked for
  *     stale        {channel, since}             the channel may be old

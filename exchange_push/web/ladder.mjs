@@ -55,7 +55,8 @@ export class Ladder {
         const names = ["price", "quantity", "total"];
         const row = make("tr", {}, ...cells.map((cell, index) => make("td", { class: names[index] }, cell)));
         rows.push({ row, cells });
-        if (side === "asks") this.bodies.asks.prepend(row); // the best one is next to the middle
+        if (side === "asks")
+          this.bodies.asks.prepend(row); // the best one is next to the middle
         else this.bodies.bids.append(row);
       }
     }

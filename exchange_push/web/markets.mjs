@@ -36,7 +36,13 @@ export class Markets {
       last: make("span", { class: "last number" }, "–"),
       change: make("span", { class: "change number" }, ""),
     };
-    const button = make("button", { type: "button" }, make("span", { class: "symbol" }, symbol), parts.last, parts.change);
+    const button = make(
+      "button",
+      { type: "button" },
+      make("span", { class: "symbol" }, symbol),
+      parts.last,
+      parts.change,
+    );
     button.addEventListener("click", () => this.choose(symbol));
     const item = make("li", {}, button);
     this.rows.set(symbol, { ...parts, button, item });

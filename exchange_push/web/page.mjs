@@ -76,6 +76,7 @@ function showSymbol(symbol) {
   if (marks.has(symbol)) quote.takeMark(marks.get(symbol));
   shown.subscriptions = [
     client.book(symbol, (book) => {
+      markStale();
       if (!book.inSync) return; // what was known stays, marked as stale, until the snapshot
       ladder.take(book);
       depth.take(book);
@@ -112,13 +113,14 @@ client.subscribe("*@markprice", (found) => {
   account.marked();
 });
 
-/** With the symbol of the address, else with the first. */
+/** With the symbol of the address, #BTCUSDT/1m, else with the first. */
 function begin() {
-  const [symbol, interval] = decodeURIComponent(location.hash.slice(1)).split("/");
-  const first = markets.symbols.includes(symbol) ? symbol : markets.symbols[0];
-  shown.chosen = INTERVALS.includes(interval);
-  if (first !== undefined) show(first, shown.chosen ? interval : shown.interval);
+  const [symbol, interval] = location.hash.slice(1).split("/");
+  const first = markets.symbols.includes(symbol) ? symbol : (shown.symbol ?? markets.symbols[0]);
+  shown.chosen ||= INTERVALS.includes(interval);
+  if (first !== undefined) show(first, INTERVALS.includes(interval) ? interval : shown.interval);
 }
+addEventListener("hashchange", begin);
 
 client.on("subscribed", async ({ channel }) => {
   markStale();
@@ -186,9 +188,11 @@ setInterval(() => {
 /** Marks what may be old, so that nobody trades on it. */
 function markStale() {
   const [book, trades] = shown.subscriptions;
-  const old = (subscription) => (subscription === undefined || subscription === null || !subscription.on || subscription.stale ? "" : null);
-  setAttribute(byId("book"), "data-stale", old(book));
-  setAttribute(byId("depth"), "data-stale", old(book));
+  const unsure = book !== undefined && book.book.inSync ? null : "";
+  const old = (subscription) =>
+    subscription === undefined || subscription === null || !subscription.on || subscription.stale ? "" : null;
+  setAttribute(byId("book"), "data-stale", unsure ?? old(book));
+  setAttribute(byId("depth"), "data-stale", unsure ?? old(book));
   setAttribute(byId("tape"), "data-stale", old(trades));
   setAttribute(byId("quote"), "data-stale", old(trades));
   setAttribute(byId("chart"), "data-stale", old(shown.candles));

@@ -11,7 +11,9 @@ function percentOf(share) {
 export class Quote {
   constructor(root) {
     this.root = root;
-    this.cells = Object.fromEntries([...root.querySelectorAll("[data-figure]")].map((cell) => [cell.dataset.figure, cell]));
+    this.cells = Object.fromEntries(
+      [...root.querySelectorAll("[data-figure]")].map((cell) => [cell.dataset.figure, cell]),
+    );
     this.draw = () => this.#draw();
   }
 
@@ -38,7 +40,8 @@ export class Quote {
   }
 
   takePrice(price) {
-    if (this.last !== null && price !== this.last) this.sign = Math.sign(Number(price) - Number(this.last)) || this.sign;
+    if (this.last !== null && price !== this.last)
+      this.sign = Math.sign(Number(price) - Number(this.last)) || this.sign;
     this.last = price;
     this.digits.note(price);
     paint(this.draw);

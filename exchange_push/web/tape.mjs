@@ -25,7 +25,8 @@ export class Tape {
   /** Gives those that are new: the newest 50 come again with each subscription. */
   take(trades) {
     const { newest } = this;
-    const fresh = newest === null ? trades : trades.filter(({ first, time }) => first > newest.last || time > newest.time);
+    const fresh =
+      newest === null ? trades : trades.filter(({ first, time }) => first > newest.last || time > newest.time);
     if (fresh.length > 0) {
       this.newest = fresh.at(-1);
       this.fresh = [...this.fresh, ...fresh].slice(-KEPT);

@@ -229,9 +229,13 @@ async def test_after_a_kick_and_a_gap_the_book_is_right_again(start: Start, open
     assert await tab.run("[document.getElementById('status').textContent, globalThis.code]") == ["Live", 4008]
     assert not await tab.run("document.getElementById('book').hasAttribute('data-stale')")
 
+    await tab.run("globalThis.seen = []")
+    watch = "() => seen.push(document.getElementById('book').hasAttribute('data-stale'))"
+    await tab.run(f"new MutationObserver({watch}).observe(document.getElementById('book'), {{ attributes: true }}), 0")
     await tab.run("(page.shown.subscriptions[0].book.last = -1)")
     exchange.change()
     await tab.until("globalThis.gaps === 1 && page.ladder.book.inSync")
+    assert await tab.run("seen.includes(true)")
     exchange.change()
     await tab.until(f"{LADDER}.last === {exchange.update}")
     await check_ladder(tab, exchange)
@@ -387,6 +391,11 @@ async def test_markets_and_intervals_are_chosen_by_keys_and_kept_in_the_address(
     await press("ArrowRight")
     await tab.until("page.shown.interval === '15m'")
     assert await tab.run("location.hash") == "#BTCUSDT/15m"
+    await tab.run("(location.hash = '#ETHUSDT/1h')")
+    await tab.until("page.shown.symbol === 'ETHUSDT' && page.shown.interval === '1h'")
+    await tab.run("(location.hash = '#%/nothing')")
+    await tab.run("(location.hash = '#BTCUSDT')")
+    await tab.until("page.shown.symbol === 'BTCUSDT' && page.shown.interval === '1h'")
 
 
 @pytest_twisted.ensureDeferred

@@ -24,7 +24,17 @@ function addBook(venue, channel = "X@depth") {
 }
 
 test("decimals are ordered as numbers, exactly", () => {
-  const sorted = ["0.1", "0.10000000000000000001", "9", "9.5", "10", "10.05", "10.1", "99999999999999999998", "99999999999999999999"];
+  const sorted = [
+    "0.1",
+    "0.10000000000000000001",
+    "9",
+    "9.5",
+    "10",
+    "10.05",
+    "10.1",
+    "99999999999999999998",
+    "99999999999999999999",
+  ];
   const random = randomly(1);
   for (let round = 0; round < 50; round += 1) {
     const mixed = [...sorted].sort(() => random() - 0.5);
@@ -34,7 +44,8 @@ test("decimals are ordered as numbers, exactly", () => {
 });
 
 test("integers that a number cannot hold come as BigInts, digits in texts stay", () => {
-  const text = '{"a":9007199254740993,"b":[-12345678901234567890,1.5,12345678901234567.5],"c":"x:9007199254740993,\\"9007199254740993","d":1700000000000}';
+  const text =
+    '{"a":9007199254740993,"b":[-12345678901234567890,1.5,12345678901234567.5],"c":"x:9007199254740993,\\"9007199254740993","d":1700000000000}';
   assert.deepEqual(parse(text), {
     a: 9007199254740993n,
     b: [-12345678901234567890n, 1.5, 12345678901234567.5],
@@ -46,18 +57,59 @@ test("integers that a number cannot hold come as BigInts, digits in texts stay",
 
 test("a book has the checksum of the protocol's example", () => {
   const book = new Book();
-  const bids = [["50000.5", "1.20000000"], ["50000.0", "0.05000000"]];
-  assert.ok(book.apply({ type: "snapshot", bids, asks: [["50001.0", "2.00000000"]], last: 1, epoch: 1, time: 1, checksum: 573863928 }));
-  const update = { type: "update", bids: [["50000.0", "0"]], asks: [], prev: 1, last: 2, epoch: 1, time: 2, checksum: 573863928 };
+  const bids = [
+    ["50000.5", "1.20000000"],
+    ["50000.0", "0.05000000"],
+  ];
+  assert.ok(
+    book.apply({
+      type: "snapshot",
+      bids,
+      asks: [["50001.0", "2.00000000"]],
+      last: 1,
+      epoch: 1,
+      time: 1,
+      checksum: 573863928,
+    }),
+  );
+  const update = {
+    type: "update",
+    bids: [["50000.0", "0"]],
+    asks: [],
+    prev: 1,
+    last: 2,
+    epoch: 1,
+    time: 2,
+    checksum: 573863928,
+  };
   assert.throws(() => book.apply(update), Broken);
   assert.equal(book.inSync, false);
 });
 
 test("a book passes updates over until its snapshot, and breaks at a hole", () => {
   const book = new Book();
-  const update = (prev, last, epoch = 1) => ({ type: "update", bids: [["1", "1"]], asks: [], prev, last, epoch, time: 1 });
+  const update = (prev, last, epoch = 1) => ({
+    type: "update",
+    bids: [["1", "1"]],
+    asks: [],
+    prev,
+    last,
+    epoch,
+    time: 1,
+  });
   assert.equal(book.apply(update(1, 2)), false);
-  book.apply({ type: "snapshot", bids: [["3.0", "1"], ["2.0", "0"]], asks: [["4", "1"]], prev: null, last: 2, epoch: 1, time: 1 });
+  book.apply({
+    type: "snapshot",
+    bids: [
+      ["3.0", "1"],
+      ["2.0", "0"],
+    ],
+    asks: [["4", "1"]],
+    prev: null,
+    last: 2,
+    epoch: 1,
+    time: 1,
+  });
   assert.deepEqual(book.bids(), [["3.0", "1"]]);
   assert.ok(book.apply(update(2, 3)));
   assert.throws(() => book.apply(update(4, 5)), /an update after 4 of epoch 1, expected 3 of epoch 1/);
@@ -83,7 +135,10 @@ test("all that is subscribed is asked for in one request, system first, and agai
 
   assert.deepEqual(got, [1, 2]);
   const asked = venue.requests.filter(({ op }) => op === "subscribe").map(({ channels }) => channels);
-  assert.deepEqual(asked, [["system", "A@trades", "B@trades"], ["system", "A@trades", "B@trades"]]);
+  assert.deepEqual(asked, [
+    ["system", "A@trades", "B@trades"],
+    ["system", "A@trades", "B@trades"],
+  ]);
 });
 
 test("one wrong channel does not cost the others", async () => {
@@ -235,7 +290,10 @@ test("a token may come from a function, each time anew; of a late one nobody tak
   const venue = new Venue();
   let asked = 0;
   let give = null;
-  const client = new Client("ws://there", venue.options({ token: () => new Promise((resolve) => ((asked += 1), (give = resolve))) }));
+  const client = new Client(
+    "ws://there",
+    venue.options({ token: () => new Promise((resolve) => ((asked += 1), (give = resolve))) }),
+  );
   const told = heard(client, "loggedIn");
   client.connect();
   await venue.clock.advance(10);
@@ -262,11 +320,22 @@ test("a function without a token is asked again, and told of", async () => {
   const told = heard(client, "loginFailed", "loggedIn");
   client.connect();
   await venue.clock.advance(20_000);
-  assert.deepEqual(told.map(([name, { msg }]) => [name, msg]), [["loginFailed", "no network"], ["loginFailed", "no network"], ["loggedIn", undefined]]);
+  assert.deepEqual(
+    told.map(([name, { msg }]) => [name, msg]),
+    [
+      ["loginFailed", "no network"],
+      ["loginFailed", "no network"],
+      ["loggedIn", undefined],
+    ],
+  );
 });
 
 test("an expired login is made anew, a revoked one is not", async () => {
-  for (const [reason, again] of [["expired", true], ["revoked", false], ["replaced", false]]) {
+  for (const [reason, again] of [
+    ["expired", true],
+    ["revoked", false],
+    ["replaced", false],
+  ]) {
     const venue = new Venue();
     const client = await connected(venue);
     const got = [];
@@ -315,7 +384,10 @@ test("a numbered channel goes on where it was, in order and once", async () => {
     else await venue.clock.advance(3);
   }
   await venue.clock.advance(20_000);
-  assert.deepEqual(got, Array.from({ length: 40 }, (_, index) => index + 1));
+  assert.deepEqual(
+    got,
+    Array.from({ length: 40 }, (_, index) => index + 1),
+  );
   assert.deepEqual(told, []);
 });
 
@@ -352,7 +424,14 @@ test("stale and live are told, and who subscribed knows", async () => {
   venue.socket.tell({ event: "system", data: { type: "shutdown", inMs: 3000 } });
   await venue.clock.advance(5);
   assert.equal(subscription.stale, false);
-  assert.deepEqual(told.map(([name, detail]) => [name, detail.channel ?? detail.inMs]), [["stale", "A@trades"], ["live", "A@trades"], ["shutdown", 3000]]);
+  assert.deepEqual(
+    told.map(([name, detail]) => [name, detail.channel ?? detail.inMs]),
+    [
+      ["stale", "A@trades"],
+      ["live", "A@trades"],
+      ["shutdown", 3000],
+    ],
+  );
 });
 
 test("what belongs to no subscription is told as it is", async () => {
@@ -363,7 +442,10 @@ test("what belongs to no subscription is told as it is", async () => {
   venue.socket.tell({ event: "other", data: 1 });
   venue.socket.tell({ code: 2, msg: "not JSON" });
   await venue.clock.advance(5);
-  assert.deepEqual(told.map(([, { message }]) => message), ["no JSON", { event: "other", data: 1 }, { code: 2, msg: "not JSON" }]);
+  assert.deepEqual(
+    told.map(([, { message }]) => message),
+    ["no JSON", { event: "other", data: 1 }, { code: 2, msg: "not JSON" }],
+  );
 });
 
 test("events of a subscription that was closed and made anew do not reach the new one before its time", async () => {
@@ -391,7 +473,10 @@ test("a broken book asks for its snapshot, once at a time and ever more slowly",
   await venue.clock.advance(10);
   const wrong = () => {
     const book = venue.books.get("X@depth");
-    venue.socket.tell({ event: "X@depth", data: { type: "update", bids: [], asks: [], prev: -1, last: book.last, epoch: 1, time: 1 } });
+    venue.socket.tell({
+      event: "X@depth",
+      data: { type: "update", bids: [], asks: [], prev: -1, last: book.last, epoch: 1, time: 1 },
+    });
   };
   const asked = () => venue.requests.filter(({ channel }) => channel === "X@depth").length;
   const counts = [];
@@ -427,7 +512,10 @@ for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
     remember();
     client.connect();
     for (let step = 0; step < 600; step += 1) {
-      const level = (from) => [(from + Math.floor(random() * 200) / 10).toFixed(1), random() < 0.4 ? "0" : String(1 + Math.floor(random() * 9))];
+      const level = (from) => [
+        (from + Math.floor(random() * 200) / 10).toFixed(1),
+        random() < 0.4 ? "0" : String(1 + Math.floor(random() * 9)),
+      ];
       const dice = random();
       venue.change("X@depth", [level(0), level(0)], [level(30)], { lose: () => dice < 0.03 });
       remember();

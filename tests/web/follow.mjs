@@ -6,7 +6,8 @@ const [url, token] = process.argv.slice(2);
 const client = new Client(url, { token });
 const say = (what, detail) => console.log(JSON.stringify([what, detail]));
 
-for (const name of ["connected", "closed", "gap", "lost", "skipped", "refused", "loggedIn"]) client.on(name, (detail) => say(name, detail));
+for (const name of ["connected", "closed", "gap", "lost", "skipped", "refused", "loggedIn"])
+  client.on(name, (detail) => say(name, detail));
 client.on("subscribed", ({ channel }) => say("subscribed", channel));
 client.book("BTCUSDT", (book) => say("book", book.inSync ? [book.last, book.bids(), book.asks()] : null));
 client.subscribe("@order", (data) => say("order", data));

@@ -3,7 +3,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Digits, compact, decimal, fit, group, rounded, signOf, signed, units } from "../../exchange_push/web/format.mjs";
+import {
+  Digits,
+  compact,
+  decimal,
+  fit,
+  group,
+  rounded,
+  signOf,
+  signed,
+  units,
+} from "../../exchange_push/web/format.mjs";
 import { randomly } from "./venue.mjs";
 
 test("numbers are shown with the server's own digits", () => {
@@ -36,7 +46,10 @@ test("sums are exact where numbers are not", () => {
     const digits = Math.floor(random() * 9);
     const parts = Array.from({ length: 20 }, () => BigInt(Math.floor(random() * 2 ** 50)) - 2n ** 49n);
     const sum = parts.map((part) => units(decimal(part, digits), digits)).reduce((a, b) => a + b, 0n);
-    assert.equal(sum, parts.reduce((a, b) => a + b, 0n));
+    assert.equal(
+      sum,
+      parts.reduce((a, b) => a + b, 0n),
+    );
     assert.equal(decimal(units(decimal(sum, digits), digits), digits), decimal(sum, digits));
   }
   assert.equal(decimal(units("0.1", 1) + units("0.2", 1), 1), "0.3");
@@ -44,6 +57,11 @@ test("sums are exact where numbers are not", () => {
 
 test("the digits of a symbol only grow", () => {
   const digits = new Digits();
-  for (const [price, quantity] of [["1.5", "1"], ["1.55", null], ["2", "0.001"]]) digits.note(price, quantity);
+  for (const [price, quantity] of [
+    ["1.5", "1"],
+    ["1.55", null],
+    ["2", "0.001"],
+  ])
+    digits.note(price, quantity);
   assert.deepEqual([digits.price, digits.quantity], [2, 3]);
 });

@@ -27,7 +27,8 @@ export class Clock {
     for (;;) {
       await settled();
       let first = null;
-      for (const [id, timer] of this.#timers) if (timer.at <= until && (first === null || timer.at < first.timer.at)) first = { id, timer };
+      for (const [id, timer] of this.#timers)
+        if (timer.at <= until && (first === null || timer.at < first.timer.at)) first = { id, timer };
       if (first === null) break;
       this.#timers.delete(first.id);
       this.now = Math.max(this.now, first.timer.at);
@@ -165,7 +166,8 @@ export class Venue {
       const ring = this.ring(request.channel);
       const newest = { epoch: ring.epoch, seq: ring.first + ring.events.length - 1 };
       const { since } = request;
-      const known = since !== undefined && since.epoch === ring.epoch && since.seq >= ring.first - 1 && since.seq <= newest.seq;
+      const known =
+        since !== undefined && since.epoch === ring.epoch && since.seq >= ring.first - 1 && since.seq <= newest.seq;
       reply({ result: true, ...newest, ...(since === undefined ? {} : { recovered: known }) });
       if (known) {
         ring.events.forEach((data, index) => {
@@ -201,13 +203,25 @@ export class Venue {
   snapshot(channel) {
     const { bids, asks, last, epoch } = this.books.get(channel);
     const levels = (side, sign) => [...side].sort(([a], [b]) => sign * (Number(a) - Number(b)));
-    return { type: "snapshot", bids: levels(bids, -1), asks: levels(asks, 1), first: last, last, prev: null, epoch, time: 1 };
+    return {
+      type: "snapshot",
+      bids: levels(bids, -1),
+      asks: levels(asks, 1),
+      first: last,
+      last,
+      prev: null,
+      epoch,
+      time: 1,
+    };
   }
 
   /** Changes levels; `lose` gives sockets that never hear of it. */
   change(channel, bids, asks, { lose = () => false } = {}) {
     const book = this.books.get(channel);
-    for (const [side, levels] of [[book.bids, bids], [book.asks, asks]]) {
+    for (const [side, levels] of [
+      [book.bids, bids],
+      [book.asks, asks],
+    ]) {
       for (const [price, quantity] of levels) {
         if (quantity === "0") side.delete(price);
         else side.set(price, quantity);
@@ -217,7 +231,8 @@ export class Venue {
     book.last += 1;
     const data = { type: "update", bids, asks, first: book.last, last: book.last, prev, epoch: book.epoch, time: 1 };
     for (const socket of this.sockets) {
-      if (socket.readyState === 1 && socket.subscriptions.has(channel) && !lose(socket)) socket.tell({ event: channel, data });
+      if (socket.readyState === 1 && socket.subscriptions.has(channel) && !lose(socket))
+        socket.tell({ event: channel, data });
     }
   }
 }
