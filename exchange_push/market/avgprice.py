@@ -9,6 +9,7 @@ from exchange_push.market.feed import Market, Markets
 from exchange_push.market.ticker import TickerFeed, Tickers
 from exchange_push.market.window import MINUTE
 from exchange_push.pubsub.channel import ChannelKind
+from exchange_push.pubsub.publication import Publication
 
 MINUTES: Final = 5
 
@@ -31,9 +32,14 @@ class AveragePriceFeed(TickerFeed):
 
     def __init__(self, kind: ChannelKind, markets: Markets) -> None:
         super().__init__(kind, markets, windows=_WINDOWS)
+        self._last_times: dict[Market, int] = {}
+
+    def _publish(self) -> list[Publication]:
+        self._last_times = {market: market.taken.mark_time for market in self._tickers.figures}
+        return super()._publish()
 
     def _data(self, market: Market) -> object:
         data = self._tickers.data(market)
         return AveragePriceData(
-            data.symbol, MINUTES, data.weighted_avg, market.taken.mark_time, data.close_time, data.complete
+            data.symbol, MINUTES, data.weighted_avg, self._last_times[market], data.close_time, data.complete
         )

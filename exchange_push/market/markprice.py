@@ -78,6 +78,8 @@ class MarkPrices:
         self.figures: dict[Market, MarkPriceData] = {}
         """Without time; another object only where something changed."""
         self.time = 0
+        self.new = False
+        """Whether this tick brought a sample."""
         self.unpriced: dict[Market, int] = {}
         """With the market time of their figures."""
         self.stale_sources = 0
@@ -87,7 +89,7 @@ class MarkPrices:
         """Where it is due, take one sample of everything and compute all marks, once for all who ask."""
         if tick is self._tick:
             return
-        self._tick = tick
+        self._tick, self.new = tick, due
         if tick.anew:  # no index is known any more
             self._basis, self._averages, self.unpriced = {}, {}, {}
             self.figures = {market: figures for market, figures in self.figures.items() if market.product.halted}
@@ -244,7 +246,7 @@ def _settled(average: Average | None, start: int, product: Product) -> Decimal |
 
 
 class MarkPriceFeed:
-    """Every second, for every symbol that has an index."""
+    """For every symbol that has an index, whenever it is due; the state is of the last second that was sampled."""
 
     def __init__(self, kind: ChannelKind, markets: Markets) -> None:
         self._kind = kind
@@ -254,14 +256,19 @@ class MarkPriceFeed:
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
         self._marks.collect(tick, due)
+        if self._marks.new:
+            self._forget()
         return self._publish() if due else []
 
     def state(self, owner: str) -> Publication | None:
         market = self._markets.by_symbol.get(owner)
         return None if market is None or market not in self._marks.figures else self._state(market)
 
-    def _publish(self) -> list[Publication]:
+    def _forget(self) -> None:
+        """There are newer figures."""
         self._states = {}
+
+    def _publish(self) -> list[Publication]:
         wanted, kind, unpriced = self._markets.wanted, self._kind, self._marks.unpriced
         return [
             self._state(market)
@@ -292,8 +299,10 @@ class EveryMarkPriceFeed(MarkPriceFeed):
             self._all = Publication(self._channel, [self._marks.data(market) for market in figures])
         return self._all
 
-    def _publish(self) -> list[Publication]:
+    def _forget(self) -> None:
         self._all = None
+
+    def _publish(self) -> list[Publication]:
         last, self._last = self._last, dict(self._marks.figures)
         changed = [market for market, figures in self._last.items() if figures is not last.get(market)]
         if not changed or not self._markets.wanted(self._channel):

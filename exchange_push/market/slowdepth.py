@@ -32,7 +32,7 @@ class SlowDepthFeed:
             if book is not None and book.published_id is not None:
                 del self._awaited[market]
                 self._seen[market] = book.losses
-                if self._is_wanted(market):
+                if not self._goes_on(market) and self._is_wanted(market):
                     self._begin(market)
                     publications.append(self._state(market))
         if due:

@@ -10,7 +10,7 @@ import msgpack
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 
 from exchange_push import catalog
 from exchange_push.edge.front import Front
@@ -18,6 +18,7 @@ from exchange_push.edge.pages import public_site
 from exchange_push.edge.websocket import Bucket, ClientFactory, ClientOptions, ClientProtocol, Door, origin_patterns
 from exchange_push.errors import CloseCode
 from exchange_push.pubsub.channel import Channel
+from exchange_push.pubsub.round import Round
 from exchange_push.pubsub.session import Session
 from tests.pubsub.lobby import DEPTH, TICKER, TRADES, Lobby
 from tests.wsclient import RawClient, WsClient, connect, connect_raw, handshake, masked
@@ -550,3 +551,19 @@ def _memory_does_not_run_away() -> Iterator[None]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     yield
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+def test_attempts_to_connect_are_counted_by_door_and_address_for_5_minutes() -> None:
+    clock = Clock()
+    nobody: Any = None
+    one, other = (Door(catalog.own_path(path), nobody, ClientOptions(attempts=2)) for path in ("/one", "/other"))
+    factory = ClientFactory(clock, [one, other], ClientOptions(), Round())
+
+    assert [factory.may_try(one, "192.0.2.1") for _ in range(3)] == [True, True, False]
+    assert factory.may_try(one, "192.0.2.2")
+    assert [factory.may_try(one, None) for _ in range(3)] == [True] * 3
+    assert factory.may_try(other, "192.0.2.1")
+    clock.advance(299)
+    assert not factory.may_try(one, "192.0.2.1")
+    clock.advance(1)
+    assert factory.may_try(one, "192.0.2.1")

@@ -334,3 +334,16 @@ def test_market_time_set_back_begins_all_averages_anew() -> None:
     exchange.run(1_000)
     assert exchange.state("S@markprice") is None
     assert marks(exchange).saved() == {}
+
+
+def test_every_three_seconds_the_newest_figures_are_sent_once_more_to_who_wants_fewer() -> None:
+    exchange = Exchange("markprice", "*@markprice", "markprice_3s", "*@markprice_3s")
+    for second in range(7):
+        exchange.apply(IndexPrice("S", "x", str(100 + second), "1", T + second * 1_000))
+        exchange.run(1_000)
+    fast, slow = exchange.sent("S@markprice"), exchange.sent("S@markprice_3s")
+    assert len(fast) == 8
+    assert slow == fast[::3]
+    assert [sent[0] for sent in exchange.sent("*@markprice_3s")] == slow
+    assert exchange.state("S@markprice_3s") == exchange.state("S@markprice")
+    assert exchange.state("*@markprice_3s") == exchange.state("*@markprice")

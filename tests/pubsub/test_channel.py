@@ -161,3 +161,13 @@ def test_a_client_knows_its_own_channel_by_the_short_name() -> None:
     assert client_name(Channel(DEPTH, "BTCUSDT")) == "BTCUSDT@depth"
     assert str(Channel(BALANCE, "1001")) == "1001@balance"
     assert str(Channel(SYSTEM, "")) == "system"
+
+
+def test_of_one_catalogue_clients_of_two_kinds_may_know_different_symbols() -> None:
+    registry = Registry([DEPTH], symbols=["A"])
+    other = registry.knowing(lambda symbol: symbol == "B")
+
+    assert registry.for_client("A@depth", None) == other.for_client("B@depth", None)._replace(owner="A")
+    for one, name in ((registry, "B@depth"), (other, "A@depth")):
+        with pytest.raises(ClientError, match="unknown symbol"):
+            one.for_client(name, None)

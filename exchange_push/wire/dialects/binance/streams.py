@@ -12,6 +12,7 @@ from exchange_push.market.interval import INTERVALS
 from exchange_push.pubsub.channel import ALL, SYMBOL, Channel, Owner, client_name
 
 _SYMBOL: Final = re.compile(SYMBOL.pattern.replace("A-Z", "a-z"))
+_EAST: Final = "@+08:00"
 _EIGHT_HOURS_MS: Final = 28_800_000
 
 # Kinds of channels of a symbol by what stands behind the first @. The first name of a kind is the one it is given
@@ -36,7 +37,7 @@ _COMMON: Final = {
     **{f"kline_{name}": f"kline_{name}" for name in INTERVALS},
     # Those that begin when they begin 8 hours to the east, too.
     **{
-        f"kline_{name}@+08:00": f"kline_{name}"
+        f"kline_{name}{_EAST}": f"kline_{name}"
         for name, interval in INTERVALS.items()
         if _EIGHT_HOURS_MS % interval.length_ms == 0
     },
@@ -77,8 +78,17 @@ def channel_name(stream: object, kinds: dict[str, str]) -> str:
     symbol, _, rest = stream.partition("@")
     kind = kinds.get(rest)
     if kind is None or not _SYMBOL.fullmatch(symbol):
-        raise ClientError(ClientCode.INVALID_CHANNEL, f"invalid stream {quoted(stream)}")
+        raise ClientError(ClientCode.INVALID_CHANNEL, f"invalid stream {quoted(stream)}{_hint(symbol, rest, kinds)}")
     return f"{symbol.upper()}@{kind}"
+
+
+def _hint(symbol: str, rest: str, kinds: dict[str, str]) -> str:
+    """What is wrong with a stream that Binance has."""
+    if rest in kinds and SYMBOL.fullmatch(symbol):
+        return f", expected {symbol.lower()}@{rest}"
+    if rest.endswith(_EAST) and rest.removesuffix(_EAST) in kinds:
+        return ", its candles begin by UTC here"
+    return ""
 
 
 def stream_name(channel: Channel, kinds: dict[str, str]) -> str:

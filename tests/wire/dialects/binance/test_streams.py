@@ -99,8 +99,15 @@ def test_any_other_name_is_no_stream(stream: str) -> None:
 
 @pytest.mark.parametrize("interval", ["6h", "12h", "1d", "3d", "1w", "1M"])
 def test_candles_that_begin_elsewhere_8_hours_to_the_east_are_refused(interval: str) -> None:
-    with pytest.raises(ClientError, match="invalid stream"):
-        channel_name(f"btcusdt@kline_{interval}@+08:00", SPOT)
+    with pytest.raises(
+        ClientError, match=f"invalid stream 'a@kline_{interval}@.08:00', its candles begin by UTC here$"
+    ):
+        channel_name(f"a@kline_{interval}@+08:00", SPOT)
+
+
+def test_who_writes_a_symbol_in_upper_case_is_told() -> None:
+    with pytest.raises(ClientError, match=r"^invalid stream 'BTCUSDT@depth@100ms', expected btcusdt@depth@100ms$"):
+        channel_name("BTCUSDT@depth@100ms", SPOT)
 
 
 @pytest.mark.parametrize("stream", [None, 7, ["btcusdt@trade"], {}])
