@@ -23,9 +23,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def get(url: str) -> bytes:
+def get(url: str, server: subprocess.Popen[bytes]) -> bytes:
     ends_s = time.monotonic() + PATIENCE_S
     while True:
+        assert server.poll() is None, f"the server ended with status {server.returncode}"
         try:
             with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
                 return bytes(answer.read())
@@ -52,9 +53,9 @@ def main(command: str, chart: str) -> None:
     )
     try:
         url = f"http://127.0.0.1:{public}/"
-        page = get(url).decode()
+        page = get(url, server).decode()
         names = re.findall(r'(?:href|src)="(web/[^"]+)"', page)
-        sizes = {name: len(get(url + name)) for name in names}
+        sizes = {name: len(get(url + name, server)) for name in names}
     finally:
         server.terminate()
         server.wait(PATIENCE_S)
