@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -417,6 +418,25 @@ async def test_candles_are_drawn_by_the_library_where_the_package_has_it(start: 
         assert await tab.run("page.chart.volume.data().filter(({ value }) => value === 2).length") == 1
     else:
         assert "without the chart library" in await tab.run(text("#chart .note"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_chart_that_is_moved_back_asks_for_what_was_before(
+    start: Start, open_page: Open, tmp_path: Path
+) -> None:
+    running = start(store=str(tmp_path / "store"))
+    exchange = Exchange(running)
+    for _ in range(700):
+        exchange.time += 1_000
+        exchange.trade("50000.5", "1")
+    await running.until(lambda: running.server.board.trades > 700)
+    tab = await open_page(running, "#BTCUSDT/1s")
+    shown = await tab.run("page.chart.candles.size")
+    assert 500 <= shown < 600
+    # What pulling the chart to the right does; the library looks where its window is.
+    await tab.run("page.chart.chart?.timeScale().scrollToPosition(-480, false)")
+    if (FOLDER / CHART).exists():
+        await tab.until("page.chart.candles.size > 690 && page.chart.series.data().length === page.chart.candles.size")
 
 
 @pytest_twisted.ensureDeferred
