@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Clients of others, for the tests only. An environment of their own: they may want other versions of libraries than we do.
 CLIENTS := .venv-clients
 
-.PHONY: demo test check wheel conformance bench spec clean
+.PHONY: demo test check wheel chart screenshots conformance bench spec clean
 
 demo: $(VENV)/.installed
 	$(BIN)/exchange-push --demo
@@ -34,9 +34,19 @@ wheel: $(BIN)/python
 	cd / && $(CURDIR)/build/venv/bin/python -c "from exchange_push.pubsub.handing import *; assert hand_each is hand_each_in_python"
 	build/venv/bin/python -m pip install -q --no-deps --force-reinstall build/wheel/*.whl
 	cd / && ! command -v cc || $(CURDIR)/build/venv/bin/python -c "import exchange_push.edge._sending, exchange_push.pubsub._handing"
+	cd / && $(CURDIR)/build/venv/bin/python $(CURDIR)/tests/wheel.py \
+		$(CURDIR)/build/venv/bin/exchange-push $(CURDIR)/exchange_push/web/chart/lightweight-charts.js
 	cd / && for command in "twistd -n exchange-push" "twist exchange-push" exchange-push; do \
 		$(CURDIR)/build/venv/bin/$$command --check-config || exit 1; \
 	done
+
+# The chart library of the page, where it is not yet.
+chart:
+	$(PYTHON) tools/chart.py
+
+# Pictures of the page, of a demo that runs: start `make demo` minutes before. Needs Chromium, and pngquant.
+screenshots: $(VENV)/.tested
+	$(BIN)/python -m tests.screenshots http://127.0.0.1:6790/
 
 conformance: $(VENV)/.installed
 	$(BIN)/python -m tests.conformance.run
@@ -53,7 +63,9 @@ spec: $(VENV)/.installed
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml $(wildcard exchange_push/*/*.c)
+# pip keeps to itself what a build says, so the chart library of the page is brought here, which says where there is none.
+$(VENV)/.installed: $(VENV)/bin/python setup.cfg setup.py pyproject.toml tools/chart.py $(wildcard exchange_push/*/*.c)
+	@$(BIN)/python tools/chart.py
 	$(BIN)/python -m pip install -q -e .
 	touch $@
 

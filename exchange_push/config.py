@@ -26,6 +26,7 @@ HttpPath = Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z")]
 KindName = Annotated[str, msgspec.Meta(pattern=rf"^{KIND_NAME.pattern}\Z")]
 RetentionName = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(INTERVALS)}|trades)\Z")]
 Duration = Annotated[str, msgspec.Meta(pattern=r"^(forever|[1-9][0-9]{0,5}[hd])\Z")]
+ExchangeName = Annotated[str, msgspec.Meta(pattern=r"^[!-+\--9;-~]{1,32}\Z")]  # no comma, colon, space
 SymbolName = Annotated[str, msgspec.Meta(pattern=rf"^{SYMBOL.pattern}\Z")]
 
 
@@ -87,6 +88,8 @@ class Auth(_Table, frozen=True):
 
 class Clients(_Table, frozen=True):
     path: HttpPath = "/exchange-stream"
+    page: bool = True
+    """Serve the page at /, and its files."""
     origins: tuple[str, ...] = ("*",)
     proxies: tuple[str, ...] = ()
     """Addresses of proxies in front, whose X-Forwarded-For is believed."""
@@ -127,6 +130,8 @@ class Binance(_Table, frozen=True):
 
 
 class Market(_Table, frozen=True):
+    exchange: ExchangeName = "EXCHANGE"
+    """The name that charts show."""
     close_grace_ms: Count = 250
     symbols: tuple[SymbolName, ...] = ()
 

@@ -30,12 +30,15 @@ from exchange_push.counters import (
     store_counters,
     weight_counters,
 )
+from exchange_push.demo.auth import TOKENS
 from exchange_push.edge.auth import AuthService
 from exchange_push.edge.binance.asking import Asking
 from exchange_push.edge.binance.venue import Venue
 from exchange_push.edge.front import Front, one_spelling
 from exchange_push.edge.history import History
 from exchange_push.edge.pages import Answer, AnyRequest, public_site
+from exchange_push.edge.udf import Udf
+from exchange_push.edge.web import web_pages
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, Door, client_ids
 from exchange_push.edge.weights import Weights
 from exchange_push.errors import CloseCode, ConfigError
@@ -188,7 +191,7 @@ class ExchangePush(MultiService):
         self.ticks.setServiceParent(self)
         self.book_poll.setServiceParent(self)
         self._take_pushes()
-        self._let_clients_in()
+        self._let_clients_in(tuple(TOKENS) if demo else ())
         self._count()
         if demo:
             assert self.asker is not None  # the demo always has one
@@ -233,13 +236,17 @@ class ExchangePush(MultiService):
         Listener("lines", reactor, config.lines.listen, self.lines).setServiceParent(self)
         Listener("api", reactor, config.api.listen, front).setServiceParent(self)
 
-    def _let_clients_in(self) -> None:
+    def _let_clients_in(self, tokens: tuple[str, ...]) -> None:
         clients = self.config.clients
+        udf = Udf(self.history, self._symbol_names, self.config.market.exchange, self.config.symbols, self.terms.now_ms)
         pages: dict[bytes, Answer | AnyRequest] = {
             b"/v1/symbols": lambda asked: self._symbols(),
             **self.history.pages(),
             **schema_pages(self.config),
+            **udf.pages(),
         }
+        if clients.page:
+            pages |= web_pages(clients.path, tokens)
         if self.config.binance.enabled:
             pages |= self.asking.pages()
         proxies = frozenset(map(one_spelling, clients.proxies))
@@ -385,7 +392,10 @@ class ExchangePush(MultiService):
         return None
 
     def _symbols(self) -> list[dict[str, str]]:
-        return [{"symbol": symbol} for symbol in sorted({*self.board.symbols(), *self.config.market.symbols})]
+        return [{"symbol": symbol} for symbol in self._symbol_names()]
+
+    def _symbol_names(self) -> list[str]:
+        return sorted({*self.board.symbols(), *self.config.market.symbols})
 
     # -- start and stop
 

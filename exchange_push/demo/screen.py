@@ -52,6 +52,7 @@ def introduction(public_url: str, api_url: str) -> str:
     return f"""
 exchange-push demo: a pretend exchange trades {", ".join(_SYMBOLS)}.
 
+  Look at it in a browser:       {http}/
   Connect as a client does:      npx wscat -c {public_url}
   or, with Python:               pip install websockets
                                  python -m websockets {public_url}

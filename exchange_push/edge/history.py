@@ -127,10 +127,15 @@ class History:
         return data if limit is None else {**_fields(data), "bids": data.bids[:limit], "asks": data.asks[:limit]}
 
     def _state(self, symbol: str, kind: str) -> Any:
-        publication = self._board.state(self._channel(f"{symbol}@{kind}"))
-        if publication is None:
+        data = self.state(symbol, kind)
+        if data is None:
             raise PageError(404, f"no {kind} of {symbol} is known")
-        return publication.data
+        return data
+
+    def state(self, symbol: str, kind: str) -> Any:
+        """The data of a symbol's channel that came last; None: there is none yet."""
+        publication = self._board.state(self._channel(f"{symbol}@{kind}"))
+        return None if publication is None else publication.data
 
     def _symbol(self, query: Query, *others: str) -> str:
         """The symbol asked for; beside it the query has no keys but `others`."""

@@ -8,7 +8,7 @@ import msgspec
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import NOT_MODIFIED, HTTPChannel
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
@@ -131,7 +131,8 @@ class _Page(Resource):
             request.setHeader("vary", "origin")
         for name, value in reply.headers.items():
             request.setHeader(name, value)
-        request.setHeader("content-length", str(len(reply.body)))
+        if reply.status != NOT_MODIFIED:  # else it would tell of the whole body, which is not here
+            request.setHeader("content-length", str(len(reply.body)))
         if request.method != b"HEAD":
             request.write(reply.body)
         request.finish()

@@ -5,7 +5,7 @@ import pytest
 from tests.docs.documents import ROOT, code, read, section, table
 
 DOCUMENT = "docs/explanation/security.md"
-NUMBERS = [f"S{number}" for number in range(1, 27)]
+NUMBERS = [f"S{number}" for number in range(1, 28)]
 
 
 def rows() -> dict[str, list[str]]:
