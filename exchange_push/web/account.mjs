@@ -9,7 +9,7 @@ import { arrow, clock, decimal, digitsOf, group, rounded, signOf, signed, units 
 import { make, paint, setAttribute, setText } from "./paint.mjs";
 
 const ORDERS = 100; // that are shown
-const STATUS = { PARTIALLY_FILLED: "part filled" };
+const STATUS = { PARTIALLY_FILLED: "partial" };
 
 export class Account {
   /** `markOf(symbol)` gives its mark price or null, `digitsOf(symbol)` how many digits its numbers have. */
