@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 
-_READ_BYTES = 1 << 18
+READ_BYTES = 1 << 18
 _SAMPLED = 8  # of so many reads one is timed
 
 _HANDSHAKE = (
@@ -108,7 +108,7 @@ class Clients:
 
     def _greeted(self, greeting: dict[int, bytes], number: int) -> bool:
         had = greeting[number]
-        found = had + self.sockets[number].recv(_READ_BYTES)
+        found = had + self.sockets[number].recv(READ_BYTES)
         greeting[number] = found
         head, end, rest = found.partition(b"\r\n\r\n")
         if not end:
@@ -129,9 +129,12 @@ class Clients:
         """Something was read."""
         self.deliveries += data.count(b"`")
 
+    def receive(self, number: int) -> bytes:
+        return self.sockets[number].recv(READ_BYTES)
+
     def _read(self, number: int) -> None:
         try:
-            data = self.sockets[number].recv(_READ_BYTES)
+            data = self.receive(number)
         except BlockingIOError:
             return
         except ConnectionError:
@@ -183,7 +186,7 @@ class Publisher:
         self.published += count
         self._socket.setblocking(False)
         with suppress(BlockingIOError):
-            self._socket.recv(_READ_BYTES)  # answers are not looked at, but must not fill the buffers
+            self._socket.recv(READ_BYTES)  # answers are not looked at, but must not fill the buffers
         self._socket.setblocking(True)
 
     def close(self) -> None:

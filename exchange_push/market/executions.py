@@ -35,9 +35,8 @@ class ExecutionsFeed:
         self._waiting: dict[Market, list[Trade]] = {}
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
-        for market, trades in tick.traded.items() if self._markets.any_wanted(self._kind) else ():
-            if self._markets.wanted(Channel(self._kind, market.symbol)):
-                self._waiting[market] = [*self._waiting.get(market, ()), *trades]
+        for market in self._markets.wanted_of(self._kind, tick.traded):
+            self._waiting[market] = [*self._waiting.get(market, ()), *tick.traded[market]]
         if not due:
             return []
         waiting, self._waiting = self._waiting, {}

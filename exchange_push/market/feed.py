@@ -111,6 +111,12 @@ class Markets:
         self._products = products
         self._shared: dict[Callable[..., Any], object] = {}
 
+    def wanted_of(self, kind: ChannelKind, markets: Iterable[Market]) -> list[Market]:
+        """Of the markets those whose channel of this kind is wanted."""
+        if not self.any_wanted(kind):
+            return []
+        return [market for market in markets if self.wanted(Channel(kind, market.symbol))]
+
     def open(self, symbol: str) -> Market:
         """The market of a symbol that an event named, now known."""
         market = self.by_symbol[symbol] = Market(symbol, self.product(symbol))

@@ -115,11 +115,10 @@ class KlineFeed:
         for market, stretch in tick.told.items():
             self._judge_again((market,), stretch, publications)
         if due and self._changed:
-            for market in self._changed if self._markets.any_wanted(self._kind) else ():
-                if self._markets.wanted(Channel(self._kind, market.symbol)):
-                    state = self._state(market)
-                    if state is not None:
-                        publications.append(state)
+            for market in self._markets.wanted_of(self._kind, self._changed):
+                state = self._state(market)
+                if state is not None:
+                    publications.append(state)
             self._changed = {}
         return publications
 

@@ -269,12 +269,8 @@ class MarkPriceFeed:
         self._states = {}
 
     def _publish(self) -> list[Publication]:
-        wanted, kind, unpriced = self._markets.wanted, self._kind, self._marks.unpriced
-        return [
-            self._state(market)
-            for market in self._marks.figures
-            if market not in unpriced and wanted(Channel(kind, market.symbol))
-        ]
+        wanted, unpriced = self._markets.wanted_of(self._kind, self._marks.figures), self._marks.unpriced
+        return [self._state(market) for market in wanted if market not in unpriced]
 
     def _state(self, market: Market) -> Publication:
         state = self._states.get(market)

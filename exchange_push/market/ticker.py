@@ -272,8 +272,7 @@ class TickerFeed:
 
     def _publish(self) -> list[Publication]:
         self._states = {}
-        wanted, kind = self._markets.wanted, self._kind
-        return [self._state(market) for market in self._tickers.figures if wanted(Channel(kind, market.symbol))]
+        return [self._state(market) for market in self._markets.wanted_of(self._kind, self._tickers.figures)]
 
     def _state(self, market: Market) -> Publication:
         state = self._states.get(market)
@@ -303,10 +302,10 @@ class EveryTickerFeed(TickerFeed):
     def _publish(self) -> list[Publication]:
         self._all = None
         last, self._last = self._last, dict(self._tickers.figures)
-        changed = [market for market, figures in self._last.items() if self._differ(figures, last.get(market))]
-        if not changed or not self._markets.wanted(self._channel):
+        if not self._markets.wanted(self._channel):
             return []
-        return [Publication(self._channel, [self._data(market) for market in changed])]
+        changed = [market for market, figures in self._last.items() if self._differ(figures, last.get(market))]
+        return [Publication(self._channel, [self._data(market) for market in changed])] if changed else []
 
     def _differ(self, figures: TickerData, last: TickerData | None) -> bool:
         return figures is not last
