@@ -152,12 +152,12 @@ def ticker(data: TickerData) -> Answer:
 
 
 def premium_index(data: MarkPriceData, interest: str) -> Answer:
-    """What a product has not is "" and time 0, as in the stream."""
+    """As in the stream: a rate that a product has not is "" and time 0, what is never settled would be at the index."""
     return {
         "symbol": data.symbol,
         "markPrice": amount(data.mark_price),
         "indexPrice": amount(data.index_price),
-        "estimatedSettlePrice": "" if data.settle_price is None else amount(data.settle_price),
+        "estimatedSettlePrice": amount(data.index_price if data.settle_price is None else data.settle_price),
         "lastFundingRate": "" if data.funding_rate is None else amount(data.funding_rate),
         "interestRate": interest,
         "nextFundingTime": data.next_funding_time or 0,

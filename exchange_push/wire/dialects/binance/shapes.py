@@ -219,7 +219,8 @@ class Shapes:
             "s": data.symbol,
             "p": data.mark_price,
             "i": data.index_price,
-            "P": _UNKNOWN_RATE if data.settle_price is None else data.settle_price,
+            # Of what is never settled it is the index: clients take it for a number.
+            "P": data.index_price if data.settle_price is None else data.settle_price,
             "r": _UNKNOWN_RATE if data.funding_rate is None else amount(data.funding_rate),
             "T": _NEVER if data.next_funding_time is None else self.time(data.next_funding_time),
         }

@@ -253,7 +253,7 @@ def test_mark_price() -> None:
             "s": "BTCUSDT",
             "p": "50001.00000000",
             "i": "50000.50000000",
-            "P": "",
+            "P": "50000.50000000",  # the index: cryptofeed takes it for a number
             "r": "-0.00012500",
             "T": T + 60_000,
         }
