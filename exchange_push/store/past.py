@@ -114,7 +114,8 @@ class Loading:
         self._taken = known.get(symbol)
         time = max((taken.mark_time for taken in known.values()), default=0)
         time = time if self._heard is None else self._heard.time
-        self._now = max(newest, time)
+        # Where a server ran, what is later than all that it stored is not loaded, and makes nothing old.
+        self._now = max(newest, time) if self._heard is None else time
         self._before, self._after = _Part(), _Part()
         self._limit = _FOR_EVER if self._heard is None else time
         """From here on nothing can be loaded."""

@@ -464,3 +464,20 @@ def test_time_that_market_time_leapt_over_can_be_filled(load: Load, tmp_path: Pa
         (T + 10 * DAY + MINUTE, False),
     ]
     store.close()
+
+
+def test_rows_later_than_what_a_server_stored_make_none_of_before_too_old_to_be_kept(tmp_path: Path) -> None:
+    day = 25 * 3_600_000  # more than seconds are kept for
+    trades = feed([("7.00", "1.00", "buy", wait) for wait in (0, 0, 1_000, 0, day)])
+    first = live(tmp_path / "loaded", [trades[2], *witnesses(trades[2].time)])
+    _run_with_witnesses(first)
+    first.store.close()
+    load_into(tmp_path / "loaded", tmp_path / "csv", csv_of(trades))
+    loaded = Stored(tmp_path / "loaded", [])
+    loaded.events, loaded.next = [*trades[3:], *witnesses(trades[-1].time + MINUTE)], 0
+    _run_with_witnesses(loaded)
+
+    # A running candle goes on from the seconds that were loaded.
+    candles = loaded.candles()
+    assert [candles[name][0][-3:] for name in ("1m", "1h", "1d")] == [(4, 1, 4)] * 3
+    loaded.store.close()
