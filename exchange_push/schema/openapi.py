@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, NamedTuple
 from msgspec import Meta
 
 from exchange_push.config import Config
+from exchange_push.edge.binance.endpoints import FOLDERS
 from exchange_push.edge.history import MOST, USUAL
 from exchange_push.market.depth import DepthData
 from exchange_push.market.interval import INTERVALS
@@ -18,6 +19,7 @@ from exchange_push.market.ticker import TickerData
 from exchange_push.pubsub.channel import SYMBOL, UID
 from exchange_push.schema.parts import LICENSE, Schema, described, our_version
 from exchange_push.wire.described import (
+    BinanceFault,
     Connection,
     EndAnswer,
     Health,
@@ -85,6 +87,29 @@ PUBLIC: Final = (
     Call("get", "/asyncapi.json", "the client protocol, for programs", dict[str, Any]),
     Call("get", "/openapi.json", "this document", dict[str, Any]),
 )
+# The feed of charts says what is wrong in the body, with status 200 (docs/reference/udf.md).
+_CHARTED: Final = Parameter("symbol", str, "", required=True)
+CHARTS: Final = (
+    Call("get", "/udf/config", "what the feed can do", dict[str, Any]),
+    Call("get", "/udf/time", "s since the epoch", int, answer_type=_TEXT),
+    Call("get", "/udf/symbols", "what a chart has to know of a symbol", dict[str, Any], (_CHARTED,)),
+    Call("get", "/udf/search", "symbols by a part of their names", list[dict[str, Any]],
+         (Parameter("query", str, ""), Parameter("type", str, ""), Parameter("exchange", str, ""),
+          Parameter("limit", _Time, ""))),
+    Call("get", "/udf/history", "bars", dict[str, Any],
+         (_CHARTED, Parameter("resolution", str, "one of those that /udf/config lists", required=True),
+          Parameter("from", _Time, "s, inclusive"), Parameter("to", _Time, "s, exclusive"),
+          Parameter("countback", _Time, "outranks from"))),
+    Call("get", "/udf/quotes", "prices of symbols", dict[str, Any],
+         (Parameter("symbols", str, "separated by commas", required=True),)),
+)
+# Answers are in Binance's shapes (docs/reference/binance.md), which no types of ours describe.
+BINANCE: Final = tuple(
+    Call("get", folder + name, "as Binance's endpoint of this name", Any,
+         tuple(Parameter(parameter, str, "") for parameter in endpoint.names), failures=(400, 418, 429, 503))
+    for folder, endpoints in FOLDERS.items()
+    for name, endpoint in endpoints.items()
+)
 _PUBLISH: Final = (
     Call("post", "", "push to all who listen to a channel", PushAnswer | list[PushAnswer],
          body=Push | list[Push], failures=(400, 403, 413), secret=True)
@@ -113,6 +138,8 @@ _REASONS: Final = {
     403: "no or a wrong secret, an Origin or a Host that is not let in",
     404: "not known",
     413: "too large",
+    418: "too many requests, and they went on: kept out for some time",
+    429: "too many requests",
     502: "the connection to send to is not there, or too slow",
     503: "too many questions, or the store cannot be read",
 }
@@ -122,6 +149,8 @@ def openapi(config: Config) -> Schema:
     """The document, with what the operator configured: where back ends push, and whether they need a secret."""
     internal = (_PUBLISH._replace(path=config.api.publish_path), *INTERNAL)
     calls: list[tuple[Call, Any, Schema, str]] = [(call, PageFault, _PUBLIC, "public") for call in PUBLIC]
+    calls += [(call, PageFault, _PUBLIC, "charts") for call in CHARTS]
+    calls += [(call, BinanceFault, _PUBLIC, "binance") for call in BINANCE if config.binance.enabled]
     calls += [(call, Refusal, _INTERNAL, "internal") for call in internal]
     schemas = _Schemas([part for call, fault, _, _ in calls for part in (*_parts(call), fault)])
     paths: dict[str, Schema] = {}
@@ -142,7 +171,7 @@ def openapi(config: Config) -> Schema:
             "license": LICENSE,
         },
         "servers": [_PUBLIC, _INTERNAL],
-        "tags": [{"name": "public"}, {"name": "internal"}],
+        "tags": [{"name": tag} for tag in ("public", "charts", "binance", "internal")],
         "paths": paths,
         "components": {
             "schemas": schemas.components,

@@ -272,3 +272,10 @@ class PageFault(Struct):
 
     code: int
     msg: str
+
+
+class BinanceFault(Struct):
+    """`code` is one of Binance's numbers, which are below 0."""
+
+    code: Annotated[int, Meta(lt=0)]
+    msg: str

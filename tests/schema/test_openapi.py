@@ -10,8 +10,9 @@ import treq
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
-from exchange_push.config import Api, Config, Internal
-from exchange_push.schema.openapi import INTERNAL, PUBLIC, openapi
+from exchange_push.config import Api, Binance, Config, Internal
+from exchange_push.edge.binance.endpoints import FOLDERS
+from exchange_push.schema.openapi import BINANCE, CHARTS, INTERNAL, PUBLIC, openapi
 from tests.docs.documents import Block, blocks
 from tests.docs.replay import Replay
 from tests.end_to_end.conftest import Start
@@ -90,10 +91,18 @@ async def test_every_route_of_the_internal_api_is_there_and_no_other(start: Star
 async def test_every_page_of_ours_is_there_and_every_page_that_is_there_is_served(start: Start) -> None:
     running = start()
     pages = {path.decode() for path in running.server.front.web.resource._pages}
-    documented = {call.path for call in PUBLIC}
+    documented = {call.path for call in (*PUBLIC, *CHARTS)}
 
-    assert documented <= pages
-    assert {page for page in pages if page.startswith("/v1/") or page.endswith("api.json")} <= documented
+    assert documented == {page for page in pages if page != "/" and not page.startswith("/web/") and page[-1] != "*"}
+    assert {page[:-1] for page in pages if page[-1] == "*"} == {*FOLDERS, "/udf/"}
+    assert {call.path for call in (*PUBLIC, *CHARTS, *BINANCE)} <= http()["paths"].keys()
+
+
+def test_what_is_not_served_is_not_in_the_document() -> None:
+    paths = openapi(Config(binance=Binance(enabled=False)))["paths"]
+
+    assert not paths.keys() & {call.path for call in BINANCE}
+    assert paths.keys() > {call.path for call in CHARTS}
 
 
 class RecordedReplay(Replay):
@@ -198,6 +207,36 @@ async def test_a_query_that_is_refused_is_no_query_of_the_document_or_names_what
     assert code == status
     assert fits == (status == 404)
     of_http(http(), answered(found[1], status)).validate(answer)
+
+
+INDEX = ["index", "BTCUSDT", "elsewhere", "50000", "1", 1_700_000_000_000]
+HEARD = {f"BTCUSDT@{kind}" for kind in ("avgprice", "markprice", "ticker", "ticker_1d", "depth", "trades")}
+GIVEN = {"symbol": "BTCUSDT", "symbols": "BTCUSDT", "interval": "1m", "resolution": "1", "countback": "2"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_pages_in_the_shapes_of_others_answer_what_the_document_says_they_are_asked(start: Start) -> None:
+    running = start()
+    client = await running.client(*HEARD)
+    running.feed(TRADE, BOOK, INDEX)
+    heard: set[str] = set()
+    while heard != HEARD:
+        heard.add((await client.next())["event"])
+    for call in (*CHARTS, *BINANCE):
+        given = {parameter.name for parameter in call.parameters} & GIVEN.keys()
+        if call in BINANCE and "symbol" in given:
+            given.discard("symbols")  # one of the two
+        found = operation("GET", call.path)
+        assert found is not None
+        status, answer = await get(running, f"{call.path}?{'&'.join(f'{name}={GIVEN[name]}' for name in given)}")
+        assert status == 200, (call.path, answer)
+        of_http(http(), answered(found[1], 200)).validate(answer)
+        if call in CHARTS:
+            assert not isinstance(answer, dict) or answer.get("s") != "error", (call.path, answer)
+        else:
+            status, fault = await get(running, f"{call.path}?nobody=knows")
+            assert status == 400
+            of_http(http(), answered(found[1], 400)).validate(fault)
 
 
 def as_number(text: str) -> object:
