@@ -53,6 +53,7 @@ from exchange_push.intake.rerequest import Asker
 from exchange_push.intake.udp import Apply, FeedService
 from exchange_push.intake.websocket import PushFactory
 from exchange_push.lifecycle import Listener, Ticks
+from exchange_push.limits import binance_options, binance_terms, client_options
 from exchange_push.market.board import TICK_MS, Board
 from exchange_push.market.changes import Amended
 from exchange_push.market.events import Gap, UserEvent
@@ -476,52 +477,6 @@ def registry(config: Config) -> Registry:
         aliases=catalog.ALIASES,
         symbols=config.market.symbols,
         prefix=config.channels.prefix,
-    )
-
-
-def client_options(config: Config) -> ClientOptions:
-    clients = config.clients
-    return ClientOptions(
-        origins=clients.origins,
-        proxies=frozenset(map(one_spelling, clients.proxies)),
-        max_connections=clients.max_connections,
-        max_per_address=clients.max_per_address,
-        message_bytes=clients.message_bytes,
-        bytes_per_s=clients.message_bytes,
-        bytes_burst=16 * clients.message_bytes,
-        compression=clients.compression,
-        ping_s=clients.ping_s,
-        pong_s=clients.pong_s,
-    )
-
-
-def binance_options(config: Config, options: ClientOptions) -> ClientOptions:
-    binance = config.binance
-    return replace(
-        options,
-        frames_per_s=binance.frames_per_s,
-        frames_burst=binance.frames_per_s,
-        ping_s=binance.ping_s,
-        pong_s=binance.pong_s,
-        life_s=binance.life_s,
-        attempts=binance.attempts,
-        flooded=CloseCode.POLICY_VIOLATION,
-    )
-
-
-def binance_terms(config: Config, terms: Terms, is_listed: Callable[[str], bool]) -> Terms:
-    binance, registry = config.binance, terms.registry
-    if not binance.reject_unknown:
-        registry = registry.knowing(lambda symbol: True)
-    elif not config.market.symbols:
-        registry = registry.knowing(is_listed)
-    # Requests are frames, and those are counted by the connection: there is no second limit.
-    return replace(
-        terms,
-        registry=registry,
-        max_subscriptions=binance.max_streams,
-        requests_per_s=2 * binance.frames_per_s,
-        requests_burst=2 * binance.frames_per_s,
     )
 
 
