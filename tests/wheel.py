@@ -9,10 +9,9 @@ import re
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from pathlib import Path
+from threading import Timer
 
 PATIENCE_S = 30
 
@@ -23,19 +22,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def get(url: str, server: subprocess.Popen[bytes]) -> bytes:
-    ends_s = time.monotonic() + PATIENCE_S
-    while True:
-        assert server.poll() is None, f"the server ended with status {server.returncode}"
-        try:
-            with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError:
-            raise
-        except OSError:
-            if time.monotonic() > ends_s:
-                raise
-            time.sleep(0.1)
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+        return bytes(answer.read())
+
+
+def wait_until_it_listens(server: "subprocess.Popen[str]") -> None:
+    assert server.stdout is not None
+    log = []
+    for line in server.stdout:
+        log.append(line)
+        if "listen 1 listens" in line:
+            return
+    raise AssertionError("the server does not listen:\n" + "".join(log))
 
 
 def main(command: str, chart: str) -> None:
@@ -49,14 +48,19 @@ def main(command: str, chart: str) -> None:
             f"--feed=udp:{feed}:interface=127.0.0.1",
             "--store=none",
         ],
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    patience = Timer(PATIENCE_S, server.kill)
+    patience.start()
     try:
+        wait_until_it_listens(server)
         url = f"http://127.0.0.1:{public}/"
-        page = get(url, server).decode()
+        page = get(url).decode()
         names = re.findall(r'(?:href|src)="(web/[^"]+)"', page)
-        sizes = {name: len(get(url + name, server)) for name in names}
+        sizes = {name: len(get(url + name)) for name in names}
     finally:
+        patience.cancel()
         server.terminate()
         server.wait(PATIENCE_S)
     assert len(sizes) > 10, page

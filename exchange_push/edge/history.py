@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from twisted.internet.defer import Deferred
 
 from exchange_push.edge.pages import Answer, Query
-from exchange_push.errors import ClientError, PageError, quoted
+from exchange_push.errors import ClientCode, ClientError, PageError, quoted
 from exchange_push.market.board import Board
 from exchange_push.market.chart import Candles
 from exchange_push.market.interval import INTERVALS
@@ -148,7 +148,7 @@ class History:
         try:
             return self._channel(f"{symbol}@trades").owner
         except ClientError as error:
-            unknown = error.msg.startswith("unknown symbol")
+            unknown = error.code is ClientCode.UNKNOWN_SYMBOL
             raise PageError(
                 404 if unknown else 400,
                 error.msg if unknown else f"symbol is {quoted(symbol)}, expected one like BTCUSDT",

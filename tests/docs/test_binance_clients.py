@@ -33,4 +33,4 @@ def test_what_is_shown_of_a_client_is_what_runs(name: str) -> None:
 
 
 def test_all_that_run_are_shown() -> None:
-    assert set(SHOWN) == set(NAMES) == {path.stem for path in PROGRAMS.glob("*.py")} - {"report"}
+    assert set(SHOWN) == set(NAMES) == {path.stem for path in PROGRAMS.glob("*.py")} - {"report", "ccxt_watching"}

@@ -129,6 +129,9 @@ class Venue:
             raise not_known(f"{kind} of {symbol}")
         return publication
 
+    def _data(self, symbol: str, kind: str) -> Any:
+        return self._state(symbol, kind).data
+
     def depth(self, params: Params) -> object:
         state = self._state(self._one(params), "depth")
         return rest.depth(state, read.limit(params, 100, 5000))
@@ -138,15 +141,11 @@ class Venue:
         return rest.futures_depth(state, read.limit(params, 500, 1000), self.now_ms())
 
     def book_ticker(self, params: Params) -> object:
-        def build(symbol: str) -> object:
-            state: Any = self._state(symbol, "bookticker").data
-            return rest.book_ticker(symbol, state)
-
-        return self._each(params, build)
+        return self._each(params, lambda symbol: rest.book_ticker(symbol, self._data(symbol, "bookticker")))
 
     def futures_book_ticker(self, params: Params) -> object:
         def build(symbol: str) -> object:
-            state: Any = self._state(symbol, "bookticker").data
+            state = self._data(symbol, "bookticker")
             return {**rest.book_ticker(symbol, state), "time": state.time}
 
         return self._each(params, build)
@@ -166,7 +165,7 @@ class Venue:
         if interval not in INTERVALS:
             raise BinanceError(Code.INTERVAL, "Invalid interval.")
         length = INTERVALS[interval].length_ms
-        if zone * _MINUTE_MS % length and not (zone == 0):
+        if zone * _MINUTE_MS % length:
             raise bad_value("timeZone", f"one that moves no candle of {interval}: they are made at UTC only")
         span = _span(params, 500, most)
         return [rest.kline(candle) for candle in await self._history.candles(symbol, interval, span)]
@@ -200,39 +199,28 @@ class Venue:
     # -- figures
 
     def ticker(self, params: Params) -> object:
-        mini = read.choice(params, "type", ("FULL", "MINI"), "FULL") == "MINI"
-
-        def build(symbol: str) -> object:
-            state: Any = self._state(symbol, "ticker").data
-            return rest.mini_ticker(state) if mini else rest.ticker(state)
-
-        return self._each(params, build)
+        shape = rest.mini_ticker if _is_mini(params) else rest.ticker
+        return self._each(params, lambda symbol: shape(self._data(symbol, "ticker")))
 
     def futures_ticker(self, params: Params) -> object:
-        def build(symbol: str) -> object:
-            state: Any = self._state(symbol, "ticker").data
-            return rest.futures_ticker(state)
-
-        return self._each(params, build)
+        return self._each(params, lambda symbol: rest.futures_ticker(self._data(symbol, "ticker")))
 
     def average_price(self, params: Params) -> object:
-        state: Any = self._state(self._one(params), "avgprice").data
-        return rest.average_price(state)
+        return rest.average_price(self._data(self._one(params), "avgprice"))
 
     async def rolling_ticker(self, params: Params) -> object:
         name = read.text(params, "windowSize") or "1d"
         length_s = read.window_s(name)
-        mini = read.choice(params, "type", ("FULL", "MINI"), "FULL") == "MINI"
+        shape = rest.mini_ticker if _is_mini(params) else rest.rolling_ticker
         symbols = self._asked_for(params)
         if symbols is None:
             raise missing("symbol")
         if len(symbols) > _WINDOWS_AT_ONCE:
             raise bad_value("symbols", f"at most {_WINDOWS_AT_ONCE}")
         if name in WINDOWS:
-            found: list[Any] = [self._state(symbol, f"ticker_{name}").data for symbol in symbols]
+            found: list[Any] = [self._data(symbol, f"ticker_{name}") for symbol in symbols]
         else:
             found = [await self._window(symbol, name, length_s) for symbol in symbols]
-        shape = rest.mini_ticker if mini else rest.rolling_ticker
         return shape(found[0]) if "symbol" in params else [shape(data) for data in found]
 
     async def _window(self, symbol: str, name: str, length_s: int) -> RollingTickerData:
@@ -268,10 +256,14 @@ class Venue:
 
     def premium_index(self, params: Params) -> object:
         def build(symbol: str) -> object:
-            state: Any = self._state(symbol, "markprice").data
-            return rest.premium_index(state, f"{self._products.get(symbol, Product()).interest:f}")
+            interest = self._products.get(symbol, Product()).interest
+            return rest.premium_index(self._data(symbol, "markprice"), f"{interest:f}")
 
         return self._each(params, build)
+
+
+def _is_mini(params: Params) -> bool:
+    return read.choice(params, "type", ("FULL", "MINI"), "FULL") == "MINI"
 
 
 def _span(params: Params, usual: int, most: int) -> Span:

@@ -4,7 +4,8 @@ import asyncio
 import sys
 
 import ccxt.pro
-from report import say, say_book
+from ccxt_watching import watch_all, watches
+from report import say
 
 HOST = sys.argv[1]
 SYMBOL = "BTC/USDT"
@@ -21,22 +22,6 @@ exchange.urls["api"]["public"] = f"http://{HOST}/api/v3"
 exchange.urls["api"]["ws"]["spot"] = f"ws://{HOST}/ws"
 exchange.urls["api"]["ws"]["ws-api"]["spot"] = f"ws://{HOST}/ws-api/v3"
 # --
-
-
-async def book():
-    found = await exchange.watch_order_book(SYMBOL)
-    say_book("BTCUSDT", found["nonce"], found["bids"], found["asks"])
-
-
-async def trades():
-    for trade in await exchange.watch_trades(SYMBOL):
-        say("trade", symbol="BTCUSDT", id=int(trade["id"]), price=trade["price"], qty=trade["amount"],
-            time=trade["timestamp"], side=trade["side"])  # fmt: skip
-
-
-async def candles():
-    for start, *numbers in await exchange.watch_ohlcv(SYMBOL, "1s"):
-        say("candle", symbol="BTCUSDT", interval="1s", start=start, numbers=numbers)
 
 
 async def ticker():
@@ -63,18 +48,4 @@ async def balance():
     say("balance", asset="USDT", free=found["USDT"]["free"], time=found["timestamp"])
 
 
-async def for_ever(watch):
-    while True:
-        try:
-            await watch()
-        except ccxt.pro.BaseError as error:
-            say("note", of=watch.__name__, error=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(0.2)
-
-
-async def main():
-    await exchange.load_markets()
-    await asyncio.gather(*map(for_ever, (book, trades, candles, ticker, quote, orders, balance)))
-
-
-asyncio.run(main())
+asyncio.run(watch_all(exchange, *watches(exchange, SYMBOL), ticker, quote, orders, balance))

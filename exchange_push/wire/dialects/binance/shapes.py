@@ -33,6 +33,19 @@ def _or_nothing(text: str | None) -> str:
     return NOTHING if text is None else amount(text)
 
 
+def _prices(data: TickerData | RollingTickerData | MiniTickerData) -> Payload:
+    """What all tickers tell."""
+    return {
+        "s": data.symbol,
+        "c": amount(data.last),
+        "o": amount(data.open),
+        "h": amount(data.high),
+        "l": amount(data.low),
+        "v": amount(data.volume),
+        "q": amount(data.quote_volume),
+    }
+
+
 class Shapes:
     """The shapes of spot or futures, times multiplied by `unit`."""
 
@@ -145,61 +158,33 @@ class Shapes:
         return {
             "e": "24hrTicker",
             "E": made,
-            "s": data.symbol,
-            "p": amount(data.change),
-            "P": data.change_percent,
-            "w": data.weighted_avg,
+            **self._window(data),
             "x": _or_nothing(data.prev_close),
-            "c": amount(data.last),
             "Q": amount(data.last_qty),
             "b": _or_nothing(data.bid),
             "B": _or_nothing(data.bid_qty),
             "a": _or_nothing(data.ask),
             "A": _or_nothing(data.ask_qty),
-            "o": amount(data.open),
-            "h": amount(data.high),
-            "l": amount(data.low),
-            "v": amount(data.volume),
-            "q": amount(data.quote_volume),
-            "O": self.time(data.open_time),
-            "C": self.time(data.close_time),
-            "F": data.first_id,
-            "L": data.last_id,
-            "n": data.count,
         }
 
     def _rolling_ticker(self, data: RollingTickerData, made: int) -> Payload:
+        return {"e": f"{data.window}Ticker", "E": made, **self._window(data)}
+
+    def _mini_ticker(self, data: MiniTickerData, made: int) -> Payload:
+        return {"e": "24hrMiniTicker", "E": made, **_prices(data)}
+
+    def _window(self, data: TickerData | RollingTickerData) -> Payload:
+        """What tickers of all windows tell."""
         return {
-            "e": f"{data.window}Ticker",
-            "E": made,
-            "s": data.symbol,
+            **_prices(data),
             "p": amount(data.change),
             "P": data.change_percent,
             "w": data.weighted_avg,
-            "c": amount(data.last),
-            "o": amount(data.open),
-            "h": amount(data.high),
-            "l": amount(data.low),
-            "v": amount(data.volume),
-            "q": amount(data.quote_volume),
             "O": self.time(data.open_time),
             "C": self.time(data.close_time),
             "F": data.first_id,
             "L": data.last_id,
             "n": data.count,
-        }
-
-    def _mini_ticker(self, data: MiniTickerData, made: int) -> Payload:
-        return {
-            "e": "24hrMiniTicker",
-            "E": made,
-            "s": data.symbol,
-            "c": amount(data.last),
-            "o": amount(data.open),
-            "h": amount(data.high),
-            "l": amount(data.low),
-            "v": amount(data.volume),
-            "q": amount(data.quote_volume),
         }
 
     def _average_price(self, data: AveragePriceData, made: int) -> Payload:
@@ -245,30 +230,18 @@ class Shapes:
         if data.type == "snapshot":
             return []  # the next update does not join what came before: the client asks for the book over HTTP
         shift = publication.shift
-        bids, asks = amounts(data.bids), amounts(data.asks)
-        head = {"e": "depthUpdate", "E": self.time(publication.time)}
-        if not self._futures:
-            return [
-                {
-                    **head,
-                    "s": publication.channel.owner,
-                    "U": data.first + shift,
-                    "u": data.last + shift,
-                    "b": bids,
-                    "a": asks,
-                }
-            ]
-        assert data.prev is not None
+        assert data.prev is not None  # it is of an update
         return [
             {
-                **head,
-                "T": self.time(data.time),
+                "e": "depthUpdate",
+                "E": self.time(publication.time),
+                **({"T": self.time(data.time)} if self._futures else {}),
                 "s": publication.channel.owner,
                 "U": data.first + shift,
                 "u": data.last + shift,
-                "pu": data.prev + shift,
-                "b": bids,
-                "a": asks,
+                **({"pu": data.prev + shift} if self._futures else {}),
+                "b": amounts(data.bids),
+                "a": amounts(data.asks),
             }
         ]
 
