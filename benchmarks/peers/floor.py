@@ -34,7 +34,7 @@ def main(port: int) -> None:
                 data = lines[number].recv(1 << 16)
                 *found, rest = (rest + data).split(b"\n")
                 wire = b"".join(frame(line, TEXT).wire for line in found)
-                send_each(dict.fromkeys(numbers, (wire,)), numbers)
+                send_each(dict.fromkeys(numbers, ((wire,),)), numbers)
                 if not data:
                     poll.unregister(number)
                     lines.pop(number).close()

@@ -76,9 +76,14 @@ static int read_chain(PyObject *wires, struct chain *chain, struct iovec *pieces
 {
     *chain = (struct chain){.pieces = pieces, .count = PySequence_Fast_GET_SIZE(wires)};
     for (Py_ssize_t i = 0; i < chain->count; i++) {
+        PyObject *piece = PySequence_Fast_GET_ITEM(wires, i);
         char *bytes;
         Py_ssize_t size;
-        if (PyBytes_AsStringAndSize(PySequence_Fast_GET_ITEM(wires, i), &bytes, &size) < 0)
+        if (!PyTuple_Check(piece) || PyTuple_GET_SIZE(piece) == 0) {
+            PyErr_SetString(PyExc_TypeError, "a tuple expected as each piece, its bytes first");
+            return -1;
+        }
+        if (PyBytes_AsStringAndSize(PyTuple_GET_ITEM(piece, 0), &bytes, &size) < 0)
             return -1;
         pieces[i] = (struct iovec){bytes, size};
         chain->size += size;
@@ -127,7 +132,7 @@ static PyObject *send_each(PyObject *module, PyObject *const *arguments, Py_ssiz
     Py_ssize_t count = 0, room = 0, chains = 0, at = 0;
     while (PyDict_Next(wires, &at, &member, &wire)) {
         if (!PyList_Check(wire) && !PyTuple_Check(wire)) {
-            PyErr_SetString(PyExc_TypeError, "a list or tuple of bytes expected for each member");
+            PyErr_SetString(PyExc_TypeError, "a list or tuple of pieces expected for each member");
             return NULL;
         }
         room += PySequence_Fast_GET_SIZE(wire);

@@ -6,12 +6,16 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 M = TypeVar("M")
 
 
-def send_each_in_python(chains: Mapping[M, Sequence[bytes]], sockets: dict[M, int]) -> list[tuple[M, int]]:
+Piece: TypeAlias = tuple[bytes, *tuple[object, ...]]
+"""Bytes, and what else who sends them knows of them."""
+
+
+def send_each_in_python(chains: Mapping[M, Sequence[Piece]], sockets: dict[M, int]) -> list[tuple[M, int]]:
     """Send each member its chain, to the socket of that number; -1, or no number: it has none.
 
     Gives who did not take all, and how many bytes it took. Neighbours with the same chain share its bytes, joined once.
@@ -19,11 +23,11 @@ def send_each_in_python(chains: Mapping[M, Sequence[bytes]], sockets: dict[M, in
     """
     rest: list[tuple[M, int]] = []
     write = os.write
-    last: Sequence[bytes] = ()
+    last: Sequence[Piece] = ()
     wire = b""
     for member, chain in chains.items():
         if chain is not last and chain != last:
-            last, wire = chain, chain[0] if len(chain) == 1 else b"".join(chain)
+            last, wire = chain, chain[0][0] if len(chain) == 1 else b"".join([piece[0] for piece in chain])
         socket = sockets.get(member, -1)
         try:
             taken = write(socket, wire) if socket >= 0 else 0

@@ -14,14 +14,14 @@ from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from exchange_push.edge.sending import send_each
+from exchange_push.edge.sending import Piece, send_each
 from exchange_push.errors import CloseCode
 from exchange_push.pubsub.outbox import PORTION_BYTES
 from exchange_push.pubsub.round import Chain, Member, Round
 
 _NO_SOCKET: Final = -1
 
-SendEach = Callable[[Mapping[Member, Sequence[bytes]], dict[Member, int]], list[tuple[Member, int]]]
+SendEach = Callable[[Mapping[Member, Sequence[Piece]], dict[Member, int]], list[tuple[Member, int]]]
 
 
 class Turn:
@@ -157,25 +157,25 @@ class Writer:
                 self._hand(self._outbox.take())
 
     def _send(self, data: bytes) -> None:
-        for _, taken in self._turn.send_each({self.member: (data,)}, self._turn.sockets):
+        for _, taken in self._turn.send_each({self.member: ((data,),)}, self._turn.sockets):
             self._hand(data[taken:])
 
     def go_on(self, chain: Chain, taken: int) -> None:
         """The socket took only so many bytes of the chain."""
-        if self.socket == _NO_SOCKET and sum(map(len, chain)) <= PORTION_BYTES:
-            self._hand(b"".join(chain))
+        if self.socket == _NO_SOCKET and sum(len(wire) for wire, _ in chain) <= PORTION_BYTES:
+            self._hand(b"".join(wire for wire, _ in chain))
             return
         pieces = iter(chain)
-        for piece in pieces:
-            if taken < len(piece):
-                self._hand(piece[taken:])
+        for wire, _ in pieces:
+            if taken < len(wire):
+                self._hand(wire[taken:])
                 taken = 0
                 if self._outbox.blocked:
                     break
             else:
-                taken -= len(piece)
-        for piece in pieces:
-            if not self.member.deliver(piece, piece.publication):
+                taken -= len(wire)
+        for wire, publication in pieces:
+            if not self.member.deliver(wire, publication):
                 return
 
     def _hand(self, data: bytes) -> None:

@@ -19,6 +19,7 @@ from exchange_push.market.exact import plain
 from exchange_push.market.feed import Market, Markets, Tick
 from exchange_push.market.interval import INTERVALS
 from exchange_push.market.kept import Kept
+from exchange_push.market.minutes import Minutes
 from exchange_push.market.recorded import Stretch
 from exchange_push.pubsub.channel import Channel, ChannelKind, SlowPolicy
 from exchange_push.pubsub.publication import Publication
@@ -75,14 +76,17 @@ class KlineFeed:
         self.interval = interval
         self._interval = INTERVALS[interval]
         self._held_count = max(1, _MINUTE_MS // self._interval.length_ms)
+        self._minutes = markets.shared(Minutes) if self._interval.length_ms > _MINUTE_MS else None
         self._settles_ms = list(INTERVALS).index(interval) * _APART_MS
         self._start_over()
 
     def _start_over(self) -> None:
         self._start = 0
         self._end = 0
-        self._bars: dict[Market, Bar] = {}  # running candles, without the running second,
-        self._waiting: list[tuple[Market, Bar]] = []  # and without these, not looked at yet
+        # Running candles, without the running second (of minutes: without the running one of these), and what is to be
+        # added to them.
+        self._bars: dict[Market, Bar] = {}
+        self._waiting: list[tuple[Market, Bar]] = []
         self._held: dict[int, _Closed] = {}  # by start, rising
         self._gone: int | None = None  # start of the newest one no longer held
         self._closes: dict[Market, str] = {}  # of the newest closed candle
@@ -95,6 +99,10 @@ class KlineFeed:
         publications: list[Publication] = []
         if tick.anew:
             self._start_over()
+        ended = tick.closed
+        if self._minutes is not None:
+            self._minutes.collect(tick)
+            ended = self._minutes.ended
         if self._end == 0:
             self._begin(self._interval.start(self._markets.recorded.begin or tick.time))
         # Each of the intervals hears of each market that traded: what it does with it is left to dictionaries.
@@ -108,15 +116,15 @@ class KlineFeed:
                 self._take_late(market, bar, publications)
         if tick.time >= self._end:
             self._settle()
-            self._close_until(self._interval.start(tick.time), tick, publications)
+            self._close_until(self._interval.start(tick.time), ended, tick.leaps, publications)
         else:
-            self._waiting += tick.closed
+            self._waiting += ended
             if tick.time % 1_000 >= self._settles_ms:
                 self._settle()
         if not tick.traded.keys() <= self._since.keys():
             self._settle()
             for market in tick.traded:
-                if market not in self._since and (market.bar is not None or market in self._bars):
+                if market not in self._since and self._running(market) is not None:
                     self._since[market] = self._start
         for gap in tick.gaps:
             self._judge_again(self._since, gap, publications)
@@ -229,15 +237,22 @@ class KlineFeed:
         state = self._states.get(market)
         if state is None and market in self._since:
             self._settle()
-            bar = self._bars.get(market)
-            if bar is None:
-                bar = market.bar
-            elif market.bar is not None:
-                bar = copy(bar)
-                bar.add(market.bar)
-            data = self._candle(market, self._start, self._end, bar, self._closes.get(market, ""), None)
+            closed = self._closes.get(market, "")
+            data = self._candle(market, self._start, self._end, self._running(market), closed, None)
             state = self._states[market] = Publication(Channel(self._kind, market.symbol), data)
         return state
+
+    def _running(self, market: Market) -> Bar | None:
+        """The running candle, as of the last tick; what waits must be added up."""
+        minute = None if self._minutes is None else self._minutes.running.get(market)
+        bar = self._bars.get(market)
+        for newer in (minute, market.bar):
+            if bar is None:
+                bar = newer
+            elif newer is not None:
+                bar = copy(bar)
+                bar.add(newer)
+        return bar
 
     def _candle(self, market: Market, start: int, end: int, bar: Bar | None, before: str, rev: int | None) -> KlineData:
         """The candle of `bar`, or the empty one after a close of `before`; closed where it has a `rev`."""
@@ -263,19 +278,25 @@ class KlineFeed:
             rev=rev or 0,
         )
 
-    def _close_until(self, last: int, tick: Tick, publications: list[Publication]) -> None:
+    def _close_until(
+        self,
+        last: int,
+        ended: Iterable[tuple[Market, Bar]],
+        leaps: Iterable[tuple[int, int]],
+        publications: list[Publication],
+    ) -> None:
         """Close the running candles and all up to those that start at `last`, which run now."""
         interval = self._interval
         candles: dict[int, dict[Market, Bar]] = {self._start: self._bars}
-        for market, bar in tick.closed:
+        for market, bar in ended:
             _add(candles.setdefault(interval.start(bar.second * 1_000), {}), market, bar)
-        leaps = [leap for leap in tick.leaps if leap[1] - leap[0] > LONGEST_RUN * interval.length_ms]
+        long = [leap for leap in leaps if leap[1] - leap[0] > LONGEST_RUN * interval.length_ms]
         start = self._start
         while start < last:
             end = interval.end(start)
             self._close(start, end, candles.get(start, {}), publications)
             start = end
-            for leap_from, leap_to in leaps:
+            for leap_from, leap_to in long:
                 if leap_from < start and interval.end(start) <= leap_to and start < leap_to - LATE_MS:
                     # Nothing is made up for the time between, nor corrected behind it. Near its end late trades may
                     # have made candles, or will.

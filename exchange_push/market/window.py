@@ -21,7 +21,7 @@ SECOND, MINUTE, HOUR = 1, 60, 3_600
 _FINER = {HOUR: MINUTE, MINUTE: SECOND}
 
 
-class Piece(msgspec.Struct, array_like=True):
+class Piece(msgspec.Struct, array_like=True, gc=False):
     """The trades of `length` seconds from `start` (s since the epoch)."""
 
     start: int

@@ -6,7 +6,7 @@ read, goes apart: its frames go into its outbox, one by one, until that is empty
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from exchange_push.pubsub.handing import hand_each
 from exchange_push.pubsub.outbox import Outbox
@@ -18,16 +18,8 @@ ROUND_BYTES: Final = 1 << 22
 """nor so many for all audiences; each client hears a few of them, and two sends cost it twice as much as one."""
 
 
-class Piece(bytes):
-    """A frame's bytes, and what it is the frame of."""
-
-    publication: Publication
-
-    def __new__(cls, wire: bytes, publication: Publication) -> Self:
-        piece = super().__new__(cls, wire)
-        piece.publication = publication
-        return piece
-
+Piece: TypeAlias = tuple[bytes, Publication]
+"""A frame's bytes, and what it is the frame of."""
 
 Chain: TypeAlias = list[Piece]
 """What a member waits for, in order."""
@@ -80,7 +72,7 @@ class Round:
             self._audience = audience
         if not self._bytes:
             self.begin()
-        self._run.append(Piece(wire, publication))
+        self._run.append((wire, publication))
         self._run_bytes += len(wire)
         self._bytes += len(wire)
         failed = 0
@@ -103,8 +95,8 @@ class Round:
             return
         self._end_run()
         self.apart[member] = None
-        for piece in self._withdraw(member):
-            member.outbox.put(piece, piece.publication.channel, piece.publication.slow)
+        for wire, publication in self._withdraw(member):
+            member.outbox.put(wire, publication.channel, publication.slow)
 
     def rejoin(self, member: Member) -> None:
         """The member has nothing of its own waiting any more."""

@@ -1,5 +1,6 @@
 """WebSocket frames as a server sends them (RFC 6455, 5.2): unmasked, whole messages."""
 
+from struct import Struct
 from typing import Final
 
 from exchange_push.pubsub.publication import Frame
@@ -13,6 +14,9 @@ COMPRESSED: Final = 0x40
 """Beside the opcode: the payload is compressed (RSV1, RFC 7692)."""
 
 _FIN: Final = 0x80
+_SHORT: Final = Struct(">BB").pack
+_LONG: Final = Struct(">BBH").pack
+_LONGEST: Final = Struct(">BBQ").pack
 
 
 def payload_of(wire: bytes) -> bytes:
@@ -34,9 +38,9 @@ def split(wire: bytes) -> list[bytes]:
 def frame(payload: bytes, opcode: int) -> Frame:
     size = len(payload)
     if size < 126:
-        head = bytes((_FIN | opcode, size))
+        head = _SHORT(_FIN | opcode, size)
     elif size < 65536:
-        head = bytes((_FIN | opcode, 126)) + size.to_bytes(2, "big")
+        head = _LONG(_FIN | opcode, 126, size)
     else:
-        head = bytes((_FIN | opcode, 127)) + size.to_bytes(8, "big")
+        head = _LONGEST(_FIN | opcode, 127, size)
     return Frame(head + payload)

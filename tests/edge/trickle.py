@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 
 from exchange_push import catalog
+from exchange_push.edge.sending import Piece
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, Door
 from exchange_push.pubsub.round import Member
 from exchange_push.pubsub.session import Session
@@ -134,11 +135,11 @@ class Place:
         return Session(self.lobby.next_id(), "", PLAIN, protocol, self.lobby.terms)
 
     def _send_each(
-        self, chains: Mapping[Member, Sequence[bytes]], sockets: dict[Member, int]
+        self, chains: Mapping[Member, Sequence[Piece]], sockets: dict[Member, int]
     ) -> list[tuple[Member, int]]:
         rest = []
         for member, chain in chains.items():
-            wire = b"".join(chain)
+            wire = b"".join(wire for wire, *_ in chain)
             try:
                 taken = self.clients[sockets[member]].socket.send(wire)
             except OSError:

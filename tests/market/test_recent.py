@@ -18,7 +18,7 @@ def test_the_newest_are_there_in_their_order_and_no_more_than_needed_is_kept(siz
         trades += batch
 
     assert recent.newest(market, limit) == trades[-limit:]
-    assert sum(count for count, _ in recent._batches.get(market, ())) < 1_000 + 700
+    assert sum(recent._sizes.get(market, ())) < 1_000 + 700
 
 
 def test_a_trade_that_comes_late_stands_where_its_time_is() -> None:

@@ -34,7 +34,7 @@ def end(round: Round, *listeners: Listener) -> dict[Member, Chain]:
     def send(together: dict[Member, Chain]) -> list[tuple[Member, int]]:
         for member, chain in together.items():
             assert isinstance(member, Listener)
-            member.got += b"".join(chain)
+            member.got += b"".join(wire for wire, _ in chain)
             sent[member] = whole.setdefault(id(chain), list(chain))  # what is one object stays one
         return []
 
@@ -139,7 +139,7 @@ def test_who_does_not_take_all_is_told_with_what_it_was_to_take_and_nothing_wait
             round.add(audience, b"news", NEWS)
         found = round.send(lambda together: [(bob, 3)])
 
-        assert [(member, b"".join(chain), taken) for member, chain, taken in found] == [
+        assert [(member, b"".join(wire for wire, _ in chain), taken) for member, chain, taken in found] == [
             (bob, b"news" * len(audiences), 3)
         ]
         assert end(round, ann, bob) == {}

@@ -67,7 +67,7 @@ def test_a_publication_is_encoded_and_compressed_once_for_all() -> None:
         client.ask({"op": "subscribe", "channel": "A@ticker"})
     lobby.publish(PRICE, LONG)
     wires: list[bytes] = []
-    lobby.hub.round.send(lambda chains: [wires.extend(chain) for chain in chains.values()] and [])
+    lobby.hub.round.send(lambda chains: [wires.extend(wire for wire, _ in chain) for chain in chains.values()] and [])
 
     assert plain.encoded == 1
     assert len(wires) == 100
