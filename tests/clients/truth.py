@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+TIMES = {"trade": 6, "book": 3, "depth": 4, "index": 5, "funding": 4}
+"""Where the time of an event stands."""
+
 Levels = dict[Decimal, Decimal]
 
 
@@ -16,6 +19,8 @@ class Trade(NamedTuple):
     time: int
     at: float
     """When the engine told it, by the clock of the record."""
+    heard: int
+    """The highest time that the engine had told of before, of any symbol: candles that ended by then may have closed."""
 
 
 class Summary(NamedTuple):
@@ -64,6 +69,7 @@ class Truth:
         self.trades: dict[int, Trade] = {}
         self.user_events: dict[tuple[int, str], list[tuple[float, dict[str, Any]]]] = {}
         """By uid and kind, with the time at which they were told."""
+        self._heard = 0
         self._last: int | None = None
         self._shift = 0
         for line in lines:
@@ -76,11 +82,13 @@ class Truth:
                 self.user_events.setdefault((uid, kind), []).append((at, data))
             elif event[1] == symbol:
                 self._take(at, *event)
+            if event[0] in TIMES:
+                self._heard = max(self._heard, event[TIMES[event[0]]])
 
     def _take(self, at: float, kind: str, _symbol: str, *fields: Any) -> None:
         if kind == "trade":
             number, price, qty, side, time, _order = fields
-            self.trades[number] = Trade(number, Decimal(price), Decimal(qty), side, time, at)
+            self.trades[number] = Trade(number, Decimal(price), Decimal(qty), side, time, at, self._heard)
         elif kind == "book":
             last, _time, bids, asks = fields
             if self._last is None and self.books:  # a newer session: ids go on, and one is left out

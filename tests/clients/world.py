@@ -38,7 +38,7 @@ WITH_TLS = ("cryptofeed_spot",)
 BASES = {"demo": "BTC", "capture": "CTK"}
 """What the clients watch, in USDT: of the capture, what was traded most that has less levels than clients ask for."""
 CAPTURE = Path(__file__).parents[1] / "data" / "binance-futures.jsonl.gz"
-CALM_MS = 6_000
+CALM_MS = 4_000
 """So much of the capture is played, slowly and without its trades, while the clients start."""
 
 START_S = 60
@@ -236,11 +236,15 @@ async def capture(reactor: Any, world: World, python: str) -> None:
         return Deferred.fromCoroutine(replay.run())
 
     recorded = list(read(CAPTURE))
-    calm_ms = recorded[0].at_ms + CALM_MS
-    calm = [each for each in recorded if each.at_ms < calm_ms and each.event[0] != "trade"]
+    begin_ms = max(each.at_ms for each in recorded if each.event[0] == "book")
+    calm = [
+        each._replace(at_ms=max(each.at_ms, begin_ms))
+        for each in recorded
+        if each.at_ms < begin_ms + CALM_MS and each.event[0] != "trade"
+    ]
     try:
-        playing = play(calm, speed=0.2)
-        await world.wait(1)  # for the first books: clients ask for the symbols as soon as they are there
+        playing = play(calm, speed=0.1)
+        await world.wait(1)  # for the books: clients ask for the symbols as soon as they are there
         world.start_clients(python)
         await world.wait(START_S, lambda: not world.late() or playing.called)
         playing.cancel()
@@ -248,9 +252,9 @@ async def capture(reactor: Any, world: World, python: str) -> None:
             await playing
         world.mark("start", late=world.late())
         playing = play(recorded, speed=1)
-        await world.wait(10)
+        await world.wait(8)
         world.lose_a_message()
-        await world.wait(9)
+        await world.wait(8)
         world.mark("kick", kicked={name: proxy.kick() for name, proxy in world.proxies.items()})
         await playing
         await world.wait(1)

@@ -1,4 +1,4 @@
-"""binance-sdk-spot, the official one. BASE, of which it watches BASEUSDT, and HOST are its arguments.
+"""binance-sdk-spot, the official one. BASE and HOST are its arguments.
 
 It keeps no book and leaves connecting again to who uses it: both are done here, as Binance describes it.
 """

@@ -1,4 +1,4 @@
-"""ccxt.pro.binanceusdm: a futures book, trades, candles and the mark price. BASE, of which it watches BASEUSDT, and HOST are its arguments."""
+"""ccxt.pro.binanceusdm: a futures book, trades, candles and the mark price. BASE and HOST are its arguments."""
 
 import asyncio
 import sys

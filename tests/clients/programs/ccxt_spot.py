@@ -1,4 +1,4 @@
-"""ccxt.pro.binance: a book, trades, candles, tickers, and a user's orders and balance. BASE, of which it watches BASEUSDT, and HOST are its arguments."""
+"""ccxt.pro.binance: a book, trades, candles, tickers, a user's orders and balance. BASE and HOST are its arguments."""
 
 import asyncio
 import sys

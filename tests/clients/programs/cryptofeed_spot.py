@@ -1,4 +1,4 @@
-"""cryptofeed: a book, quotes, trades and candles, by TLS. BASE, HOST, that of TLS and its certificate are the arguments."""
+"""cryptofeed: a book, quotes, trades and candles, by TLS. BASE, HOST, that of TLS, certificate are its arguments."""
 
 import ssl
 import sys
@@ -29,8 +29,8 @@ async def quote(found, _received):
 
 
 async def aggregate(found, _received):
-    say("aggregate", symbol=found.symbol, first=found.raw["f"], last=found.raw["l"], price=found.price, qty=found.amount,
-        time=found.raw["T"], side=found.side)  # fmt: skip
+    say("aggregate", symbol=found.symbol, first=found.raw["f"], last=found.raw["l"], price=found.price,
+        qty=found.amount, time=found.raw["T"], side=found.side)  # fmt: skip
 
 
 async def candle(found, _received):

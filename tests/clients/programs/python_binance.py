@@ -1,4 +1,4 @@
-"""python-binance: DepthCacheManager, and sockets of BinanceSocketManager. BASE, of which it watches BASEUSDT, and HOST are its arguments."""
+"""python-binance: DepthCacheManager, and sockets of BinanceSocketManager. BASE and HOST are its arguments."""
 
 import asyncio
 import sys

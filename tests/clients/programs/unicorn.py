@@ -1,4 +1,4 @@
-"""unicorn-binance-local-depth-cache. BASE, of which it watches BASEUSDT, and HOST are its arguments."""
+"""unicorn-binance-local-depth-cache. BASE and HOST are its arguments."""
 
 import asyncio
 import sys
