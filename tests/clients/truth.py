@@ -20,7 +20,7 @@ class Trade(NamedTuple):
     at: float
     """When the engine told it, by the clock of the record."""
     heard: int
-    """The highest time that the engine had told of before, of any symbol: candles that ended by then may have closed."""
+    """The highest time that the engine had told of before, of any symbol: candles up to it may have closed."""
 
 
 class Summary(NamedTuple):

@@ -51,7 +51,7 @@ class Book:
         while True:
             await asyncio.sleep(0.05)
             if self.last is None and self.early:
-                response = await asyncio.to_thread(client.rest_api.depth, symbol=SYMBOL, limit=5000)
+                response = await asyncio.to_thread(client.rest_api.depth, symbol=SYMBOL, limit=1000)
                 snapshot = response.data()
                 if snapshot.last_update_id >= self.early[0].U - 1:
                     events, self.early = self.early, []

@@ -19,8 +19,8 @@ BinanceSocketManager.STREAM_URL = f"ws://{HOST}/"
 
 
 async def book(client, sockets):
-    # Its own 500 levels are less than the capture's books have.
-    async with DepthCacheManager(client, SYMBOL, bm=sockets, ws_interval=100, conv_type=Decimal, limit=5000) as manager:
+    # Its own 500 levels are less than the books of the capture have.
+    async with DepthCacheManager(client, SYMBOL, bm=sockets, ws_interval=100, conv_type=Decimal, limit=1000) as manager:
         while True:
             found = await manager.recv()
             if isinstance(found, dict):
