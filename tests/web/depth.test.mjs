@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 test("it goes as far as the deeper side, but never below a price of zero", async () => {
+  globalThis.matchMedia = () => ({ matches: false });
   globalThis.document = { querySelector: () => null, addEventListener: () => {} };
   const { reachOf } = await import("../../exchange_push/web/depth.mjs");
   assert.equal(reachOf(100, [5, 8]), 8);
