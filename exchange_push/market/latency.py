@@ -2,8 +2,8 @@
 
 Of each symbol and tick the first event is remembered; a publication is counted by the oldest of these that came within
 its kind's cadence. So it costs nothing per event and client, and shows the worst of each publication, the wait for the
-cadence included. Publications without a new event (a ticker whose trades leave the window) are not counted, and neither
-is what is pushed.
+cadence included. Of many publications on one tick some are looked at, evenly. Publications without a new event (a
+ticker whose trades leave the window) are not counted, and neither is what is pushed.
 """
 
 from bisect import bisect_left
@@ -16,6 +16,7 @@ from exchange_push.pubsub.channel import ALL, ChannelKind, Owner
 from exchange_push.pubsub.publication import Publication
 
 BOUNDS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+_LOOKED_AT: Final = 64  # of a tick's publications; up to twice as many, so that few are all looked at
 _TICKS_KEPT: Final = 20  # of a second; what is published more rarely is counted by its last one
 
 
@@ -48,17 +49,26 @@ class Histogram:
         return [total := total + count for count in self._counts]
 
 
+class _Rule(NamedTuple):
+    label: str
+    stamps: dict[str, deque[Came]]
+    """By symbol, of the events that it is made of."""
+    ticks: int
+
+
 class Latency:
     """`received`, from the engine's time to ours, and `written`, from there to the sockets; by the label of a kind."""
 
     def __init__(self, kinds: Iterable[ChannelKind], tick_ms: int) -> None:
-        labels = {_label(kind): None for kind in kinds}
-        self.received = {label: Histogram() for label in labels}
-        self.written = {label: Histogram() for label in labels}
-        self._tick_ms = tick_ms
         self._tick = 0
         self._trades: dict[str, deque[Came]] = {}
         self._books: dict[str, deque[Came]] = {}
+        self._rules = {
+            kind: _Rule(_label(kind), self._books if kind.of_book else self._trades, kind.every_ms // tick_ms)
+            for kind in kinds
+        }
+        self.received = {rule.label: Histogram() for rule in self._rules.values()}
+        self.written = {rule.label: Histogram() for rule in self._rules.values()}
 
     def take_trade(self, trade: Trade, now_ms: int) -> None:
         """The first trade of its symbol in this tick came."""
@@ -68,20 +78,22 @@ class Latency:
         """The first event of its symbol's book in this tick came."""
         _stamps(self._books, event.symbol).append(Came(self._tick, event.time, now_ms))
 
-    def flush(self, publications: Iterable[Publication]) -> list[tuple[str, Came]]:
-        """The tick ends with these: for each the label of its kind, and the oldest event since it was last due."""
+    def flush(self, publications: Sequence[Publication]) -> list[tuple[str, Came]]:
+        """The tick ends with these: the label of a publication's kind, and the oldest event since it was last due."""
         found: list[tuple[str, Came]] = []
-        for channel in (publication.channel for publication in publications):
-            kind = channel.kind
-            stamps = self._books if kind.of_book else self._trades
-            since = self._tick - kind.every_ms // self._tick_ms
-            if channel.owner == ALL:
-                oldest = [came for some in stamps.values() if (came := _oldest(some, since)) is not None]
+        tick, rules = self._tick, self._rules
+        step = len(publications) // _LOOKED_AT or 1
+        for publication in publications[tick % step :: step]:
+            kind, owner = publication.channel
+            label, stamps, ticks = rules[kind]
+            if owner == ALL:
+                oldest = [came for some in stamps.values() if (came := _oldest(some, tick - ticks)) is not None]
                 came = min(oldest, key=lambda came: came.now_ms, default=None)
             else:
-                came = _oldest(stamps.get(channel.owner, ()), since)
+                some = stamps.get(owner)
+                came = _oldest(some, tick - ticks) if some else None
             if came is not None:
-                found.append((_label(kind), came))
+                found.append((label, came))
         self._tick += 1
         return found
 
@@ -110,6 +122,8 @@ def _stamps(by_symbol: dict[str, deque[Came]], symbol: str) -> deque[Came]:
 
 def _oldest(stamps: Sequence[Came], since: int) -> Came | None:
     """The first one after the tick `since`."""
+    if stamps[0].tick > since:
+        return stamps[0]
     oldest = None
     for came in reversed(stamps):  # most cadences are of a tick or two
         if came.tick <= since:
