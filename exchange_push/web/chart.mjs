@@ -41,7 +41,7 @@ export class Chart {
       timeScale: { borderVisible: false, timeVisible: true, rightOffset: 4, minBarSpacing: 1 },
       crosshair: { mode: library.CrosshairMode.Normal },
       handleScale: { axisPressedMouseMove: { price: false } },
-      localization: { locale: "en-GB", priceFormatter: (price) => group(price.toFixed(this.digits?.price ?? 2)) },
+      localization: { locale: "en-GB" },
     });
     this.series = this.chart.addSeries(library.CandlestickSeries, { borderVisible: false });
     this.volume = this.chart.addSeries(
@@ -186,7 +186,8 @@ export class Chart {
     const precision = this.digits.price;
     if (precision === this.precision) return;
     this.precision = precision;
-    this.series.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
+    const formatter = (price) => group(price.toFixed(precision));
+    this.series.applyOptions({ priceFormat: { type: "custom", formatter, minMove: 10 ** -precision } });
   }
 
   #bar(candle) {

@@ -55,9 +55,8 @@ export class DepthChart {
       return;
     }
     const middle = (bids[0].price + asks[0].price) / 2;
-    const reach = Math.max(
-      ...[bids, asks].map((side) => Math.abs(side[Math.floor((side.length - 1) * SHOWN)].price - middle)),
-    );
+    const deep = [bids, asks].map((side) => Math.abs(side[Math.floor((side.length - 1) * SHOWN)].price - middle));
+    const reach = reachOf(middle, deep);
     const inside = (side) => side.filter(({ price }) => Math.abs(price - middle) <= reach);
     const most = Math.max(...[bids, asks].map((side) => inside(side).at(-1)?.sum ?? 0)) * 1.08;
     const floor = height - LABELS_PX;
@@ -123,6 +122,11 @@ export class DepthChart {
       `${name} ${group(fit(found.text, this.digits.price))}: ${compact(String(found.sum))} within ${far}%`,
     );
   }
+}
+
+/** How far from the middle the chart goes: where the prices of the deeper side end, but no further than to zero. */
+export function reachOf(middle, deep) {
+  return Math.min(Math.max(...deep), middle);
 }
 
 /** Of levels, best first: the price and the sum of quantities up to it. For drawing only, so numbers will do. */

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.truth import Truth
-from tests.clients.world import NAMES, SYMBOL
+from tests.clients.world import NAMES
 
 _LATE_S = 1
 """So late may come what is put on record: from the server to the client, and what it says of it."""
 
 
 class Minute:
-    def __init__(self, folder: Path) -> None:
-        self.truth = Truth(SYMBOL, read(folder / "engine.jsonl"))
+    def __init__(self, folder: Path, base: str) -> None:
+        self.truth = Truth(f"{base}USDT", read(folder / "engine.jsonl"))
         self.marks: dict[str, dict[str, Any]] = {}
         self._said: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
         for line in read(folder / "clients.jsonl"):
@@ -31,7 +31,7 @@ class Minute:
 
     def unheard(self, name: str, kind: str, at_s: float) -> bool:
         """Whether the client may have missed what was told then: its connection was lost, and it heard nothing yet."""
-        for phase in ("kick", "disconnect"):
+        for phase in {"kick", "disconnect"} & self.marks.keys():
             lost_s = self.marks[phase]["at"]
             again = [line["at"] for line in self.said(name, kind) if line["at"] > lost_s + _LATE_S]
             if lost_s - _LATE_S < at_s < min(again, default=lost_s):

@@ -207,6 +207,10 @@ async def test_the_numbers_of_the_page_are_those_of_the_server(start: Start, ope
     assert [row[:2] for row in tape] == [
         [f"{signs[each['side']]} {Decimal(each['price']):,}", each["qty"]] for each in reversed(trades)
     ]
+    # Both axes of the chart: prices with the symbol's digits, volumes in short.
+    assert await tab.run("page.chart.series.priceFormatter().format(50001.5)") == "50,001.5"
+    assert await tab.run("page.chart.volume.priceFormatter().format(25000)") == "25K"
+    assert await tab.run("page.chart.chart.options().localization.priceFormatter === undefined")
     await tab.run("document.querySelector('#intervals input[value=\"1d\"]').click()")
     await tab.until(f"page.shown.interval === '1d' && {text('[data-candle=close]')} !== '–'")
     for field in ("open", "high", "low", "close", "volume"):

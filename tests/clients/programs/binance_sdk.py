@@ -1,4 +1,4 @@
-"""binance-sdk-spot, the official one. HOST is its one argument.
+"""binance-sdk-spot, the official one. BASE and HOST are its arguments.
 
 It keeps no book and leaves connecting again to who uses it: both are done here, as Binance describes it.
 """
@@ -16,7 +16,8 @@ from binance_sdk_spot.spot import Spot
 from binance_sdk_spot.websocket_api.models import ExecutionReport, OutboundAccountPosition
 from report import say, say_book
 
-HOST = sys.argv[1]
+BASE, HOST = sys.argv[1:]
+SYMBOL = f"{BASE}USDT"
 
 # -- how it is pointed at exchange-push
 client = Spot(
@@ -50,7 +51,7 @@ class Book:
         while True:
             await asyncio.sleep(0.05)
             if self.last is None and self.early:
-                response = await asyncio.to_thread(client.rest_api.depth, symbol="BTCUSDT", limit=5000)
+                response = await asyncio.to_thread(client.rest_api.depth, symbol=SYMBOL, limit=1000)
                 snapshot = response.data()
                 if snapshot.last_update_id >= self.early[0].U - 1:
                     events, self.early = self.early, []
@@ -66,7 +67,7 @@ class Book:
                 else:
                     side.pop(price, None)
         self.last = update_id
-        say_book("BTCUSDT", self.last, self.bids.items(), self.asks.items())
+        say_book(SYMBOL, self.last, self.bids.items(), self.asks.items())
 
 
 def trade(message):
@@ -108,11 +109,11 @@ async def market():
     streams.on_connection("close", over.set)
     book = Book()
     for stream, callback in (
-        (await connection.diff_book_depth("btcusdt", update_speed="100ms"), book.event),
-        (await connection.trade("btcusdt"), trade),
-        (await connection.kline("btcusdt", "1s"), candle),
-        (await connection.ticker("btcusdt"), ticker),
-        (await connection.book_ticker("btcusdt"), quote),
+        (await connection.diff_book_depth(SYMBOL.lower(), update_speed="100ms"), book.event),
+        (await connection.trade(SYMBOL.lower()), trade),
+        (await connection.kline(SYMBOL.lower(), "1s"), candle),
+        (await connection.ticker(SYMBOL.lower()), ticker),
+        (await connection.book_ticker(SYMBOL.lower()), quote),
     ):
         stream.on("message", callback)
     keeping = asyncio.create_task(book.keep())

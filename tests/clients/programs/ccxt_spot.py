@@ -1,4 +1,4 @@
-"""ccxt.pro.binance: a book, trades, candles, tickers, and a user's orders and balance. HOST is its one argument."""
+"""ccxt.pro.binance: a book, trades, candles, tickers, a user's orders and balance. BASE and HOST are its arguments."""
 
 import asyncio
 import sys
@@ -7,8 +7,8 @@ import ccxt.pro
 from ccxt_watching import watch_all, watches
 from report import say
 
-HOST = sys.argv[1]
-SYMBOL = "BTC/USDT"
+BASE, HOST = sys.argv[1:]
+SYMBOL = f"{BASE}/USDT"
 
 # -- how it is pointed at exchange-push
 exchange = ccxt.pro.binance(
@@ -26,14 +26,14 @@ exchange.urls["api"]["ws"]["ws-api"]["spot"] = f"ws://{HOST}/ws-api/v3"
 
 async def ticker():
     found = await exchange.watch_ticker(SYMBOL, {"name": "ticker"})
-    say("ticker", symbol="BTCUSDT", last_id=int(found["info"]["L"]), open=found["open"], high=found["high"],
+    say("ticker", symbol=found["info"]["s"], last_id=int(found["info"]["L"]), open=found["open"], high=found["high"],
         low=found["low"], last=found["last"], volume=found["baseVolume"],
         quote_volume=found["quoteVolume"])  # fmt: skip
 
 
 async def quote():
     found = (await exchange.watch_bids_asks([SYMBOL]))[SYMBOL]
-    say("quote", symbol="BTCUSDT", id=int(found["info"]["u"]), bid=found["bid"], bid_qty=found["bidVolume"],
+    say("quote", symbol=found["info"]["s"], id=int(found["info"]["u"]), bid=found["bid"], bid_qty=found["bidVolume"],
         ask=found["ask"], ask_qty=found["askVolume"])  # fmt: skip
 
 

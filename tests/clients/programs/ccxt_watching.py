@@ -7,20 +7,20 @@ from report import say, say_book
 
 
 def watches(exchange, symbol):
-    """A book, trades and candles of BTCUSDT, which is `symbol` to ccxt."""
+    """A book, trades and candles."""
 
     async def book():
         found = await exchange.watch_order_book(symbol)
-        say_book("BTCUSDT", found["nonce"], found["bids"], found["asks"])
+        say_book(symbol, found["nonce"], found["bids"], found["asks"])
 
     async def trades():
         for trade in await exchange.watch_trades(symbol):
-            say("trade", symbol="BTCUSDT", id=int(trade["id"]), price=trade["price"], qty=trade["amount"],
+            say("trade", symbol=symbol, id=int(trade["id"]), price=trade["price"], qty=trade["amount"],
                 time=trade["timestamp"], side=trade["side"])  # fmt: skip
 
     async def candles():
         for start, *numbers in await exchange.watch_ohlcv(symbol, "1s"):
-            say("candle", symbol="BTCUSDT", interval="1s", start=start, numbers=numbers)
+            say("candle", symbol=symbol, interval="1s", start=start, numbers=numbers)
 
     return book, trades, candles
 

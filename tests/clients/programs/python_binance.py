@@ -1,4 +1,4 @@
-"""python-binance: DepthCacheManager, and sockets of BinanceSocketManager. HOST is its one argument."""
+"""python-binance: DepthCacheManager, and sockets of BinanceSocketManager. BASE and HOST are its arguments."""
 
 import asyncio
 import sys
@@ -8,7 +8,8 @@ from binance import AsyncClient, BinanceSocketManager, DepthCacheManager
 from binance.exceptions import BinanceAPIException, BinanceWebsocketUnableToConnect
 from report import say, say_book
 
-HOST = sys.argv[1]
+BASE, HOST = sys.argv[1:]
+SYMBOL = f"{BASE}USDT"
 
 # -- how it is pointed at exchange-push
 AsyncClient.API_URL = f"http://{HOST}/api"
@@ -18,13 +19,14 @@ BinanceSocketManager.STREAM_URL = f"ws://{HOST}/"
 
 
 async def book(client, sockets):
-    async with DepthCacheManager(client, "BTCUSDT", bm=sockets, ws_interval=100, conv_type=Decimal) as manager:
+    # Its own 500 levels are less than the books of the capture have.
+    async with DepthCacheManager(client, SYMBOL, bm=sockets, ws_interval=100, conv_type=Decimal, limit=1000) as manager:
         while True:
             found = await manager.recv()
             if isinstance(found, dict):
                 say("note", of="book", error=found)
             else:
-                say_book("BTCUSDT", manager._last_update_id, found.get_bids(), found.get_asks())
+                say_book(SYMBOL, manager._last_update_id, found.get_bids(), found.get_asks())
 
 
 async def listen(socket, tell):
@@ -59,7 +61,7 @@ def quote(message):
 
 
 def top(message):
-    say("top", symbol="BTCUSDT", id=message["lastUpdateId"], bids=message["bids"], asks=message["asks"])
+    say("top", symbol=SYMBOL, id=message["lastUpdateId"], bids=message["bids"], asks=message["asks"])
 
 
 def user(message):
@@ -90,11 +92,11 @@ async def main():
     sockets = BinanceSocketManager(client)
     await asyncio.gather(
         book(client, sockets),
-        listen(sockets.trade_socket("BTCUSDT"), trade),
-        listen(sockets.kline_socket("BTCUSDT", "1s"), candle),
-        listen(sockets.symbol_ticker_socket("BTCUSDT"), ticker),
-        listen(sockets.symbol_book_ticker_socket("BTCUSDT"), quote),
-        listen(sockets.depth_socket("BTCUSDT", depth="10"), top),
+        listen(sockets.trade_socket(SYMBOL), trade),
+        listen(sockets.kline_socket(SYMBOL, "1s"), candle),
+        listen(sockets.symbol_ticker_socket(SYMBOL), ticker),
+        listen(sockets.symbol_book_ticker_socket(SYMBOL), quote),
+        listen(sockets.depth_socket(SYMBOL, depth="10"), top),
         user_data(sockets),
     )
 

@@ -1,4 +1,4 @@
-"""unicorn-binance-local-depth-cache. HOST is its one argument."""
+"""unicorn-binance-local-depth-cache. BASE and HOST are its arguments."""
 
 import asyncio
 import sys
@@ -8,7 +8,8 @@ from report import say, say_book
 from unicorn_binance_local_depth_cache import BinanceLocalDepthCacheManager
 from unicorn_binance_rest_api import BinanceRestApiManager
 
-HOST = sys.argv[1]
+BASE, HOST = sys.argv[1:]
+SYMBOL = f"{BASE}USDT"
 
 # -- how it is pointed at exchange-push
 BinanceRestApiManager.API_URL = f"http://{HOST}/api"
@@ -26,14 +27,14 @@ manager.ubwa.websocket_base_uri = f"ws://{HOST}/"
 
 async def look():
     """In the thread that changes the book: bids, asks and id belong together there, and nowhere else."""
-    cache = manager.depth_caches["btcusdt"]
+    cache = manager.depth_caches[SYMBOL.lower()]
     if not cache["is_synchronized"]:
         return None
-    return cache["last_update_id"], manager.get_bids("BTCUSDT"), manager.get_asks("BTCUSDT")
+    return cache["last_update_id"], manager.get_bids(SYMBOL), manager.get_asks(SYMBOL)
 
 
 def main():
-    manager.create_depthcache("BTCUSDT")
+    manager.create_depthcache(SYMBOL)
     told, synchronized = None, False
     while True:
         time.sleep(0.03)
@@ -44,7 +45,7 @@ def main():
             say("note", of="book", error="synchronized" if synchronized else "out of sync")
         if found is not None and found[0] != told:
             told = found[0]
-            say_book("BTCUSDT", *found)
+            say_book(SYMBOL, *found)
 
 
 main()
