@@ -438,7 +438,8 @@ async def test_what_ccxt_asks_for_when_it_starts_is_there(start: Start) -> None:
     await open_market(running)
 
     assert (await ask(running, "/dapi/v1/exchangeInfo")).body["symbols"] == []
-    assert (await ask(running, "/sapi/v1/margin/allPairs", timestamp=1, signature="x")).body == []
+    for nothing in ("margin/allPairs", "asset/tradeFee"):
+        assert (await ask(running, f"/sapi/v1/{nothing}", timestamp=1, signature="x")).body == []
     coins = (await ask(running, "/sapi/v1/capital/config/getall", timestamp=1, signature="x")).body
     assert [coin["coin"] for coin in coins] == ["BTC", "USDT"]
     contracts = (await ask(running, "/fapi/v1/exchangeInfo")).body

@@ -88,7 +88,7 @@ FUTURES: Final = {
     "ticker/bookTicker": Endpoint(Venue.futures_book_ticker, _by_symbols(2, 5), ("symbol",)),
 }
 # Clients ask for these when they start, whatever they are for: no contracts are margined in coins, nothing is traded on
-# margin, and nothing can be deposited or withdrawn.
+# margin, nothing can be deposited or withdrawn, and what a user pays for a trade is not known.
 COIN_FUTURES: Final = {
     "ping":              Endpoint(Venue.ping, _weighs(1)),
     "time":              Endpoint(Venue.time, _weighs(1)),
@@ -96,8 +96,9 @@ COIN_FUTURES: Final = {
 }
 WALLET: Final = {
     "capital/config/getall":    Endpoint(Venue.coins, _weighs(10), _SIGNED),
-    "margin/allPairs":          Endpoint(Venue.margin_pairs, _weighs(1), ("symbol", *_SIGNED)),
-    "margin/isolated/allPairs": Endpoint(Venue.margin_pairs, _weighs(1), ("symbol", *_SIGNED)),
+    "asset/tradeFee":           Endpoint(Venue.none, _weighs(1), ("symbol", *_SIGNED)),
+    "margin/allPairs":          Endpoint(Venue.none, _weighs(1), ("symbol", *_SIGNED)),
+    "margin/isolated/allPairs": Endpoint(Venue.none, _weighs(1), ("symbol", *_SIGNED)),
 }
 # fmt: on
 FOLDERS: Final = {

@@ -118,7 +118,8 @@ class Venue:
     def coins(self, params: Params) -> object:
         return coins(self._infos({}))
 
-    def margin_pairs(self, params: Params) -> object:
+    def none(self, params: Params) -> object:
+        """Of that there is nothing here."""
         return []
 
     # -- book

@@ -51,7 +51,12 @@ SPOT: Final = {
 FUTURES: Final = {
     **_COMMON,
     "depth": "depth_250ms",
-    **{f"depth{levels}{speed}": f"depth{levels}" for levels in (5, 10, 20) for speed in ("", "@250ms", "@500ms")},
+    "depth@0ms": "depth",  # in no document, and what some clients ask for
+    **{
+        f"depth{levels}{speed}": f"depth{levels}"
+        for levels in (5, 10, 20)
+        for speed in ("", "@0ms", "@250ms", "@500ms")
+    },
 }
 # Kinds of channels of every symbol, by what stands behind the !.
 _EVERY: Final = {
