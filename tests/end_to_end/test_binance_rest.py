@@ -470,6 +470,24 @@ async def test_where_it_is_turned_off_nothing_of_it_is_there(start: Start) -> No
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_futures_are_asked_is_answered_over_their_websocket_api(start: Start) -> None:
+    running = start()
+    await open_market(running, *TRADES)
+    client = await visit(running, "/ws-fapi/v1")
+    answers = [
+        await client.ask({"id": method, "method": method, "params": {"symbol": "BTCUSDT"}})
+        for method in ("ticker.price", "ticker.book")
+    ]
+
+    for answer, path in zip(answers, ("ticker/price", "ticker/bookTicker"), strict=True):
+        assert answer["status"] == 200
+        assert answer["result"] == (await ask(running, f"/fapi/v1/{path}", symbol="BTCUSDT")).body
+    book = await client.ask({"id": 1, "method": "depth", "params": {"symbol": "BTCUSDT", "limit": 5}})
+    assert list(book["result"]) == ["lastUpdateId", "E", "T", "bids", "asks"]
+    assert book["rateLimits"][0]["count"] - answers[-1]["rateLimits"][0]["count"] == 2 + 1 + 2  # REST's, and its own
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_same_questions_are_answered_over_the_websocket_api(start: Start) -> None:
     running = start()
     await open_market(running, *TRADES)
