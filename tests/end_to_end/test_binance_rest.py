@@ -202,6 +202,8 @@ async def test_klines_are_the_candles_of_the_stream_the_running_one_last(start: 
     assert rows == [[candles[start][key] for key in keys] for start in sorted(candles)]
     assert rows == (await ask(running, "uiKlines", symbol="BTCUSDT", interval="1m", timeZone="5:45")).body
     assert rows == (await ask(running, "/fapi/v1/klines", symbol="BTCUSDT", interval="1m")).body
+    of_a_pair: dict[str, object] = {"pair": "BTCUSDT", "contractType": "PERPETUAL", "interval": "1m"}
+    assert rows == (await ask(running, "/fapi/v1/continuousKlines", **of_a_pair)).body
     first = rows[1][0]
     assert rows[1:3] == (await ask(running, "klines", symbol="BTCUSDT", interval="1m", startTime=first, limit=2)).body
     assert rows[:2] == (await ask(running, "klines", symbol="BTCUSDT", interval="1m", endTime=first)).body
@@ -352,6 +354,8 @@ async def test_mark_price_and_funding_are_those_of_the_stream(start: Start) -> N
         ("klines", {"symbol": "BTCUSDT", "interval": "7m"}, 400, -1120),
         ("klines", {"symbol": "BTCUSDT", "interval": "1d", "timeZone": "8"}, 400, -1130),
         ("/fapi/v1/klines", {"symbol": "BTCUSDT", "interval": "1m", "timeZone": "0"}, 400, -1104),
+        ("/fapi/v1/continuousKlines", {"pair": "BTCUSDT", "interval": "1m"}, 400, -1102),
+        ("/fapi/v1/continuousKlines", {"pair": "BTCUSDT", "contractType": "X", "interval": "1m"}, 400, -1130),
         ("aggTrades", {"symbol": "BTCUSDT", "fromId": 1, "startTime": 5}, 400, -1128),
         ("aggTrades", {"symbol": "BTCUSDT", "fromId": "x"}, 400, -1100),
         ("ticker", {}, 400, -1102),

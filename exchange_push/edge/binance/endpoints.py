@@ -82,6 +82,7 @@ FUTURES: Final = {
     "trades":            Endpoint(Venue.futures_trades, _weighs(5), ("symbol", "limit")),
     "aggTrades":         Endpoint(Venue.futures_agg_trades, _weighs(20), _AGG_TRADES),
     "klines":            Endpoint(Venue.futures_klines, _FUTURES_KLINES, _KLINES),
+    "continuousKlines":  Endpoint(Venue.continuous_klines, _FUTURES_KLINES, ("pair", "contractType", *_KLINES[1:])),
     "premiumIndex":      Endpoint(Venue.premium_index, _by_symbols(1, 10), ("symbol",)),
     "ticker/24hr":       Endpoint(Venue.futures_ticker, _by_symbols(1, 40), ("symbol",)),
     "ticker/price":      Endpoint(Venue.futures_price, _by_symbols(1, 2), ("symbol",)),

@@ -55,6 +55,8 @@ def test_a_stream_is_a_channel(stream: str, name: str) -> None:
         ("btcusdt@depth20@0ms", "BTCUSDT@depth20"),
         ("btcusdt@depth5@500ms", "BTCUSDT@depth5"),
         ("btcusdt@kline_1m", "BTCUSDT@kline_1m"),
+        ("btcusdt_perpetual@continuousKline_1M", "BTCUSDT@kline_1M"),
+        ("btc-usdt_perp_perpetual@continuousKline_1m", "BTC-USDT_PERP@kline_1m"),
     ],
 )
 def test_futures_have_other_speeds(stream: str, name: str) -> None:
@@ -83,6 +85,10 @@ def test_futures_have_other_speeds(stream: str, name: str) -> None:
         "btc usdt@trade",
         "\u0131cp@trade",
         "!bookTicker",
+        "btcusdt@continuousKline_1m",
+        "_perpetual@continuousKline_1m",
+        "btcusdt_current_quarter@continuousKline_1m",
+        "btcusdt_perpetual@continuousKline_2m",
         "!ticker",
         "!nothing@arr",
         "*@ticker",
