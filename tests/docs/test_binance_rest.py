@@ -3,7 +3,7 @@
 import re
 
 from exchange_push.edge.binance.endpoints import FUTURES, SPOT
-from exchange_push.wire.dialects.binance.api import _METHODS, QUESTIONS
+from exchange_push.wire.dialects.binance.api import _METHODS, FUTURES_QUESTIONS, QUESTIONS
 from exchange_push.wire.dialects.binance.errors import Code
 from exchange_push.wire.dialects.binance.user import EVENTS, NAMES
 from tests.docs.documents import code, section, table
@@ -54,7 +54,7 @@ def test_the_methods_are_those_that_are_answered() -> None:
     documented = {code(row[0])[0] for row in table(text) if row[0].startswith("`")}
 
     assert documented == set(_METHODS)
-    assert set(QUESTIONS) <= set(code(text))
+    assert set(QUESTIONS) | set(FUTURES_QUESTIONS) <= set(code(text))
 
 
 def test_the_names_that_are_read_of_a_push_are_those_of_the_code() -> None:

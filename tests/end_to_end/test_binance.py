@@ -156,6 +156,12 @@ async def test_a_token_that_is_no_stream_is_passed_over(start: Start) -> None:
         assert listed == {"result": ["btcusdt@trade"] if "@" in path else [], "id": 1}
 
 
+@pytest_twisted.ensureDeferred
+async def test_who_opens_a_stream_of_every_symbol_that_there_is_not_is_told(start: Start) -> None:
+    client = await visit(start(), "/market/ws/!bookTicker")
+    assert (await client.next())["error"]["msg"] == "Invalid request: invalid stream '!bookTicker'"
+
+
 @pytest.mark.parametrize("path", ["/stream", "/stream?streams=", "/ws", "/ws/"])
 @pytest_twisted.ensureDeferred
 async def test_a_connection_may_begin_and_stay_without_a_stream(start: Start, path: str) -> None:

@@ -202,6 +202,8 @@ async def test_klines_are_the_candles_of_the_stream_the_running_one_last(start: 
     assert rows == [[candles[start][key] for key in keys] for start in sorted(candles)]
     assert rows == (await ask(running, "uiKlines", symbol="BTCUSDT", interval="1m", timeZone="5:45")).body
     assert rows == (await ask(running, "/fapi/v1/klines", symbol="BTCUSDT", interval="1m")).body
+    of_a_pair: dict[str, object] = {"pair": "BTCUSDT", "contractType": "PERPETUAL", "interval": "1m"}
+    assert rows == (await ask(running, "/fapi/v1/continuousKlines", **of_a_pair)).body
     first = rows[1][0]
     assert rows[1:3] == (await ask(running, "klines", symbol="BTCUSDT", interval="1m", startTime=first, limit=2)).body
     assert rows[:2] == (await ask(running, "klines", symbol="BTCUSDT", interval="1m", endTime=first)).body
@@ -352,6 +354,8 @@ async def test_mark_price_and_funding_are_those_of_the_stream(start: Start) -> N
         ("klines", {"symbol": "BTCUSDT", "interval": "7m"}, 400, -1120),
         ("klines", {"symbol": "BTCUSDT", "interval": "1d", "timeZone": "8"}, 400, -1130),
         ("/fapi/v1/klines", {"symbol": "BTCUSDT", "interval": "1m", "timeZone": "0"}, 400, -1104),
+        ("/fapi/v1/continuousKlines", {"pair": "BTCUSDT", "interval": "1m"}, 400, -1102),
+        ("/fapi/v1/continuousKlines", {"pair": "BTCUSDT", "contractType": "X", "interval": "1m"}, 400, -1130),
         ("aggTrades", {"symbol": "BTCUSDT", "fromId": 1, "startTime": 5}, 400, -1128),
         ("aggTrades", {"symbol": "BTCUSDT", "fromId": "x"}, 400, -1100),
         ("ticker", {}, 400, -1102),
@@ -438,7 +442,8 @@ async def test_what_ccxt_asks_for_when_it_starts_is_there(start: Start) -> None:
     await open_market(running)
 
     assert (await ask(running, "/dapi/v1/exchangeInfo")).body["symbols"] == []
-    assert (await ask(running, "/sapi/v1/margin/allPairs", timestamp=1, signature="x")).body == []
+    for nothing in ("margin/allPairs", "asset/tradeFee"):
+        assert (await ask(running, f"/sapi/v1/{nothing}", timestamp=1, signature="x")).body == []
     coins = (await ask(running, "/sapi/v1/capital/config/getall", timestamp=1, signature="x")).body
     assert [coin["coin"] for coin in coins] == ["BTC", "USDT"]
     contracts = (await ask(running, "/fapi/v1/exchangeInfo")).body
@@ -466,6 +471,24 @@ async def test_where_it_is_turned_off_nothing_of_it_is_there(start: Start) -> No
     found = await ask(running, "ping")
     assert (found.status, found.body) == (404, {"code": 404, "msg": "no such page"})
     assert found.header("X-MBX-USED-WEIGHT") is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_futures_are_asked_is_answered_over_their_websocket_api(start: Start) -> None:
+    running = start()
+    await open_market(running, *TRADES)
+    client = await visit(running, "/ws-fapi/v1")
+    answers = [
+        await client.ask({"id": method, "method": method, "params": {"symbol": "BTCUSDT"}})
+        for method in ("ticker.price", "ticker.book")
+    ]
+
+    for answer, path in zip(answers, ("ticker/price", "ticker/bookTicker"), strict=True):
+        assert answer["status"] == 200
+        assert answer["result"] == (await ask(running, f"/fapi/v1/{path}", symbol="BTCUSDT")).body
+    book = await client.ask({"id": 1, "method": "depth", "params": {"symbol": "BTCUSDT", "limit": 5}})
+    assert list(book["result"]) == ["lastUpdateId", "E", "T", "bids", "asks"]
+    assert book["rateLimits"][0]["count"] - answers[-1]["rateLimits"][0]["count"] == 2 + 1 + 2  # REST's, and its own
 
 
 @pytest_twisted.ensureDeferred

@@ -211,7 +211,15 @@ async def test_a_query_that_is_refused_is_no_query_of_the_document_or_names_what
 
 INDEX = ["index", "BTCUSDT", "elsewhere", "50000", "1", 1_700_000_000_000]
 HEARD = {f"BTCUSDT@{kind}" for kind in ("avgprice", "markprice", "ticker", "ticker_1d", "depth", "trades")}
-GIVEN = {"symbol": "BTCUSDT", "symbols": "BTCUSDT", "interval": "1m", "resolution": "1", "countback": "2"}
+GIVEN = {
+    "symbol": "BTCUSDT",
+    "symbols": "BTCUSDT",
+    "pair": "BTCUSDT",
+    "contractType": "PERPETUAL",
+    "interval": "1m",
+    "resolution": "1",
+    "countback": "2",
+}
 
 
 @pytest_twisted.ensureDeferred

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from exchange_push.edge.binance.endpoints import FOLDERS, SPOT, Endpoint
+from exchange_push.edge.binance.endpoints import FOLDERS, Endpoint
 from exchange_push.edge.binance.venue import Venue
 from exchange_push.edge.pages import AnyRequest, Asked, Reply, as_json
 from exchange_push.edge.weights import Used, Weights
@@ -55,8 +55,8 @@ class Asking:
 
     # -- over a WebSocket
 
-    def ask(self, address: str | None, name: str, params: Params, done: Callable[[object | ClientError], None]) -> None:
-        """Answer a question by the name of its endpoint; what Terms.ask is for who comes from an address."""
+    def ask(self, address: str | None, path: str, params: Params, done: Callable[[object | ClientError], None]) -> None:
+        """Answer a question by the path of its endpoint; what Terms.ask is for who comes from an address."""
 
         def tell(found: Found) -> None:
             limits: list[dict[str, object]] = [
@@ -68,7 +68,7 @@ class Asking:
             else:
                 done(Weighed(found.body, limits))
 
-        answered = self._answer(address, lambda: _ready(SPOT[name], params)).addCallback(tell)
+        answered = self._answer(address, lambda: _ready(_endpoint(path), params)).addCallback(tell)
         answered.addErrback(lambda failure: self.log.failure("an answer could not be sent", failure))
 
     # -- both
@@ -117,13 +117,19 @@ def _reply(found: Found) -> Reply:
 
 def _find(asked: Asked) -> Ready:
     """Raises BinanceError."""
-    folder = next(folder for folder in FOLDERS if asked.path.startswith(folder))
-    endpoint = FOLDERS[folder].get(asked.path.removeprefix(folder))
-    if endpoint is None:
-        raise unsupported(asked.path)
+    endpoint = _endpoint(asked.path)
     if asked.method not in ("GET", "HEAD"):
         raise unsupported(f"{asked.method} {asked.path}")
     return _ready(endpoint, read.from_query(asked.args))
+
+
+def _endpoint(path: str) -> Endpoint:
+    """Raises BinanceError."""
+    folder = next(folder for folder in FOLDERS if path.startswith(folder))
+    endpoint = FOLDERS[folder].get(path.removeprefix(folder))
+    if endpoint is None:
+        raise unsupported(path)
+    return endpoint
 
 
 def _ready(endpoint: Endpoint, params: Params) -> Ready:

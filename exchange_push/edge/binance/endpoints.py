@@ -82,13 +82,14 @@ FUTURES: Final = {
     "trades":            Endpoint(Venue.futures_trades, _weighs(5), ("symbol", "limit")),
     "aggTrades":         Endpoint(Venue.futures_agg_trades, _weighs(20), _AGG_TRADES),
     "klines":            Endpoint(Venue.futures_klines, _FUTURES_KLINES, _KLINES),
+    "continuousKlines":  Endpoint(Venue.continuous_klines, _FUTURES_KLINES, ("pair", "contractType", *_KLINES[1:])),
     "premiumIndex":      Endpoint(Venue.premium_index, _by_symbols(1, 10), ("symbol",)),
     "ticker/24hr":       Endpoint(Venue.futures_ticker, _by_symbols(1, 40), ("symbol",)),
     "ticker/price":      Endpoint(Venue.futures_price, _by_symbols(1, 2), ("symbol",)),
     "ticker/bookTicker": Endpoint(Venue.futures_book_ticker, _by_symbols(2, 5), ("symbol",)),
 }
 # Clients ask for these when they start, whatever they are for: no contracts are margined in coins, nothing is traded on
-# margin, and nothing can be deposited or withdrawn.
+# margin, nothing can be deposited or withdrawn, and what a user pays for a trade is not known.
 COIN_FUTURES: Final = {
     "ping":              Endpoint(Venue.ping, _weighs(1)),
     "time":              Endpoint(Venue.time, _weighs(1)),
@@ -96,8 +97,9 @@ COIN_FUTURES: Final = {
 }
 WALLET: Final = {
     "capital/config/getall":    Endpoint(Venue.coins, _weighs(10), _SIGNED),
-    "margin/allPairs":          Endpoint(Venue.margin_pairs, _weighs(1), ("symbol", *_SIGNED)),
-    "margin/isolated/allPairs": Endpoint(Venue.margin_pairs, _weighs(1), ("symbol", *_SIGNED)),
+    "asset/tradeFee":           Endpoint(Venue.none, _weighs(1), ("symbol", *_SIGNED)),
+    "margin/allPairs":          Endpoint(Venue.none, _weighs(1), ("symbol", *_SIGNED)),
+    "margin/isolated/allPairs": Endpoint(Venue.none, _weighs(1), ("symbol", *_SIGNED)),
 }
 # fmt: on
 FOLDERS: Final = {

@@ -118,7 +118,8 @@ class Venue:
     def coins(self, params: Params) -> object:
         return coins(self._infos({}))
 
-    def margin_pairs(self, params: Params) -> object:
+    def none(self, params: Params) -> object:
+        """Of that there is nothing here."""
         return []
 
     # -- book
@@ -158,6 +159,12 @@ class Venue:
 
     async def futures_klines(self, params: Params) -> object:
         return await self._klines(params, 1500, 0)
+
+    async def continuous_klines(self, params: Params) -> object:
+        """Of a pair and a kind of contract: a symbol, if it is perpetual."""
+        if read.needed(params, "contractType") != "PERPETUAL":
+            raise bad_value("contractType", "PERPETUAL")
+        return await self._klines({**params, "symbol": read.needed(params, "pair")}, 1500, 0)
 
     async def _klines(self, params: Params, most: int, zone: int) -> object:
         symbol = self._one(params)

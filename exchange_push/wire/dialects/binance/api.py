@@ -1,4 +1,5 @@
 """The WebSocket API (`/ws-api/v3`): requests with `method` and `params`, replies with `status`, and a user's events.
+That of futures (`/ws-fapi/v1`) only answers questions.
 
 An apiKey is a token of ours, which the exchange's auth service knows. Who signs with the secret that belongs to it is
 not known here: a signature is asked for, and that it has the form of one.
@@ -33,22 +34,26 @@ from exchange_push.wire.dialects.binance.params import Params
 from exchange_push.wire.dialects.binance.user import user_events
 from exchange_push.wire.frame import BINARY, TEXT, frame
 
-PATHS: Final = ("/ws-api/v3", "/ws-api/v3/")
-# What may be asked of the market, by the name of the REST endpoint that answers it.
+# What may be asked of the market, and the path of the REST endpoint that answers it.
 QUESTIONS: Final = {
-    "ping": "ping",
-    "time": "time",
-    "exchangeInfo": "exchangeInfo",
-    "depth": "depth",
-    "trades.recent": "trades",
-    "trades.aggregate": "aggTrades",
-    "klines": "klines",
-    "uiKlines": "uiKlines",
-    "avgPrice": "avgPrice",
-    "ticker": "ticker",
-    "ticker.24hr": "ticker/24hr",
-    "ticker.price": "ticker/price",
-    "ticker.book": "ticker/bookTicker",
+    "ping": "/api/v3/ping",
+    "time": "/api/v3/time",
+    "exchangeInfo": "/api/v3/exchangeInfo",
+    "depth": "/api/v3/depth",
+    "trades.recent": "/api/v3/trades",
+    "trades.aggregate": "/api/v3/aggTrades",
+    "klines": "/api/v3/klines",
+    "uiKlines": "/api/v3/uiKlines",
+    "avgPrice": "/api/v3/avgPrice",
+    "ticker": "/api/v3/ticker",
+    "ticker.24hr": "/api/v3/ticker/24hr",
+    "ticker.price": "/api/v3/ticker/price",
+    "ticker.book": "/api/v3/ticker/bookTicker",
+}
+FUTURES_QUESTIONS: Final = {
+    "depth": "/fapi/v1/depth",
+    "ticker.price": "/fapi/v1/ticker/price",
+    "ticker.book": "/fapi/v1/ticker/bookTicker",
 }
 
 _ID_CHARS: Final = 36
@@ -62,6 +67,8 @@ _HIDDEN: Final = "***"  # instead of a key: what is not held cannot leak
 _SUBSCRIPTION: Final = 0
 _NAMES: Final = {"0@balance": "@balance", "0@order": "@order", "0@system": "system"}
 
+Method = Callable[[RequestId, Params], Request]
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -74,7 +81,14 @@ class Weighed(NamedTuple):
 
 
 class Api:
-    """JSON in text frames. Each reply has `rateLimits`, empty where nothing was weighed: some clients need it."""
+    """JSON in text frames. Each reply has `rateLimits`, empty where nothing was weighed: some clients need it.
+
+    `questions`: what of QUESTIONS or FUTURES_QUESTIONS may be asked; `methods`: what may be asked beside them.
+    """
+
+    def __init__(self, questions: Mapping[str, str], methods: Mapping[str, Method]) -> None:
+        self._questions = questions
+        self._methods = methods
 
     def decode(self, payload: bytes, binary: bool) -> Request:
         if binary:
@@ -88,7 +102,7 @@ class Api:
             if not isinstance(message, dict):
                 raise BinanceError(Code.UNKNOWN, f"Expected an object, found {quoted(message)}.")
             request_id = _request_id(message)
-            return _request(request_id, message)
+            return self._request(request_id, message)
         except BinanceError as error:
             return Refused(request_id, error)
 
@@ -137,12 +151,18 @@ class Api:
             return _event(_encode({"e": "eventStreamTerminated", "E": publication.time}))
         return Frame(b"".join(_event(event).wire for event in user_events(publication)))
 
-
-API: Final = Api()
-
-
-def open(path: str, query: str, subprotocols: Sequence[str]) -> Opening | None:
-    return Opening(API) if path in PATHS else None
+    def _request(self, request_id: RequestId, message: Mapping[str, Any]) -> Request:
+        method = message.get("method")
+        if not isinstance(method, str):
+            raise missing("method")
+        params = dict(read.from_json(message.get("params")))
+        params.pop("returnRateLimits", None)  # every reply has them: ccxt says false, binance-sdk-spot needs them
+        if method in self._questions:
+            return Question(request_id, self._questions[method], params)
+        make = self._methods.get(method)
+        if make is None:
+            raise BinanceError(Code.UNSUPPORTED, f"Unsupported method {quoted(method)}.")
+        return make(request_id, params)
 
 
 def _event(event: bytes) -> Frame:
@@ -163,20 +183,6 @@ def _request_id(message: Mapping[str, Any]) -> RequestId:
     if isinstance(found, str) and len(found) <= _ID_CHARS:
         return found
     raise bad_value("id", f"a 64-bit integer, a string of at most {_ID_CHARS} characters, or null")
-
-
-def _request(request_id: RequestId, message: Mapping[str, Any]) -> Request:
-    method = message.get("method")
-    if not isinstance(method, str):
-        raise missing("method")
-    params = dict(read.from_json(message.get("params")))
-    params.pop("returnRateLimits", None)  # every reply has them: ccxt says false, binance-sdk-spot cannot be without
-    if method in QUESTIONS:
-        return Question(request_id, QUESTIONS[method], params)
-    make = _METHODS.get(method)
-    if make is None:
-        raise BinanceError(Code.UNSUPPORTED, f"Unsupported method {quoted(method)}.")
-    return make(request_id, params)
 
 
 def _signed(request_id: RequestId, params: Params, then: Request) -> Request:
@@ -232,7 +238,7 @@ def _subscriptions(standing: Standing) -> list[dict[str, int]]:
     return [{"subscriptionId": _SUBSCRIPTION}] if _NAMES.keys() <= set(standing.names) else []
 
 
-_METHODS: Final[dict[str, Callable[[RequestId, Params], Request]]] = {
+_METHODS: Final[dict[str, Method]] = {
     "session.logon": _logon,
     "session.status": lambda request_id, params: Report(request_id, _status),
     "session.logout": lambda request_id, params: Logout(request_id, Report(request_id, _status)),
@@ -241,3 +247,12 @@ _METHODS: Final[dict[str, Callable[[RequestId, Params], Request]]] = {
     "userDataStream.subscribe.signature": _subscribe_signed,
     "userDataStream.unsubscribe": _unsubscribe,
 }
+
+API: Final = Api(QUESTIONS, _METHODS)
+FUTURES_API: Final = Api(FUTURES_QUESTIONS, {})
+_BY_PATH: Final = {"/ws-api/v3": API, "/ws-fapi/v1": FUTURES_API}
+
+
+def open(path: str, query: str, subprotocols: Sequence[str]) -> Opening | None:
+    api = _BY_PATH.get(path.removesuffix("/"))
+    return None if api is None else Opening(api)

@@ -11,8 +11,8 @@ from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.publication import SILENCE, Frame, Number, Publication, View
 from exchange_push.pubsub.request import Request, RequestId
 from exchange_push.wire.dialects.binance.requests import INVALID_REQUEST, Wrong, read
-from exchange_push.wire.dialects.binance.shapes import Shapes
-from exchange_push.wire.dialects.binance.streams import FUTURES, SPOT, channel_name, stream_name
+from exchange_push.wire.dialects.binance.shapes import Shapes, of_a_pair
+from exchange_push.wire.dialects.binance.streams import CONTINUOUS, FUTURES, SPOT, channel_name, stream_name
 from exchange_push.wire.frame import BINARY, TEXT, frame
 
 # Channels that begin with what comes next: a client asks for the past over HTTP.
@@ -81,6 +81,8 @@ class Binance:
         if publication.message is not None:
             return self.message(publication.message)
         payloads = self._shapes.of(publication)
+        if CONTINUOUS in view.name:
+            payloads = [of_a_pair(candle) for candle in payloads]
         if len(payloads) == 1:
             return self._said(view.name, _encode(payloads[0]))
         if not payloads:

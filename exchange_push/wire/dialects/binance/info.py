@@ -16,7 +16,7 @@ STATUSES: Final = ("TRADING", "HALT", "BREAK")
 PERMISSION: Final = "SPOT"
 
 _PRECISION: Final = 8
-_HIGHEST: Final = Decimal("99999999999999999999")  # what the engine's feed can carry
+_HIGHEST: Final = Decimal("92233720368")  # where nothing is configured: clients count 0.00000001 in 64 bits
 _NEVER_MS: Final = 4_133_404_800_000  # the delivery of what has none, as Binance writes it: 2100-12-25
 
 Info = dict[str, object]

@@ -46,6 +46,12 @@ def _prices(data: TickerData | RollingTickerData | MiniTickerData) -> Payload:
     }
 
 
+def of_a_pair(kline: Payload) -> Payload:
+    """A candle as that of a pair and a kind of contract."""
+    candle = {key: value for key, value in kline["k"].items() if key != "s"}
+    return {"e": "continuous_kline", "E": kline["E"], "ps": kline["s"], "ct": "PERPETUAL", "k": candle}
+
+
 class Shapes:
     """The shapes of spot or futures, times multiplied by `unit`."""
 

@@ -51,7 +51,12 @@ SPOT: Final = {
 FUTURES: Final = {
     **_COMMON,
     "depth": "depth_250ms",
-    **{f"depth{levels}{speed}": f"depth{levels}" for levels in (5, 10, 20) for speed in ("", "@250ms", "@500ms")},
+    "depth@0ms": "depth",  # in no document, and what some clients ask for
+    **{
+        f"depth{levels}{speed}": f"depth{levels}"
+        for levels in (5, 10, 20)
+        for speed in ("", "@0ms", "@250ms", "@500ms")
+    },
 }
 # Kinds of channels of every symbol, by what stands behind the !.
 _EVERY: Final = {
@@ -67,6 +72,10 @@ _EVERY: Final = {
 }
 
 
+# Of a pair and a kind of contract, which is what a symbol of ours is, if it is perpetual.
+CONTINUOUS: Final = "_perpetual@continuousKline_"
+
+
 def channel_name(stream: object, kinds: dict[str, str]) -> str:
     """Our name of the channel that a stream is, `kinds` being SPOT or FUTURES. Raises ClientError."""
     if not isinstance(stream, str):
@@ -75,7 +84,7 @@ def channel_name(stream: object, kinds: dict[str, str]) -> str:
         kind = _EVERY.get(stream[1:])
         if kind is not None:
             return f"{ALL}@{kind}"
-    symbol, _, rest = stream.partition("@")
+    symbol, _, rest = (stream.replace(CONTINUOUS, "@kline_") if kinds is FUTURES else stream).partition("@")
     kind = kinds.get(rest)
     if kind is None or not _SYMBOL.fullmatch(symbol):
         raise ClientError(ClientCode.INVALID_CHANNEL, f"invalid stream {quoted(stream)}{_hint(symbol, rest, kinds)}")

@@ -13,7 +13,7 @@ from exchange_push.errors import AuthRefused, AuthUnavailable, CloseCode
 from exchange_push.pubsub.channel import Channel
 from exchange_push.pubsub.login import Login
 from exchange_push.pubsub.publication import Publication
-from exchange_push.wire.dialects.binance.api import API, QUESTIONS, Weighed, open
+from exchange_push.wire.dialects.binance.api import API, FUTURES_API, QUESTIONS, Api, Weighed, open
 from exchange_push.wire.dialects.binance.errors import unknown_symbol
 from tests.pubsub.lobby import BALANCE, ORDER, Client, Lobby
 
@@ -24,14 +24,14 @@ Done = Callable[[object], None]
 class Visitor:
     """A client of the API. Questions are kept in `asked` until the test answers them."""
 
-    def __init__(self) -> None:
+    def __init__(self, api: Api = API) -> None:
         self.lobby = Lobby()
         self.lobby.clock.advance(1_700_000_000)
         self.asked: list[tuple[str, Mapping[str, str], Done]] = []
         self.lobby.terms = replace(
             self.lobby.terms, ask=lambda name, params, done: self.asked.append((name, params, done))
         )
-        self.client = Client(self.lobby, API)
+        self.client = Client(self.lobby, api)
 
     def ask(self, method: str, request_id: object = 1, **params: object) -> Any:
         message: dict[str, object] = {"id": request_id, "method": method}
@@ -236,7 +236,7 @@ def test_questions_are_passed_on_and_answered_whenever_the_answer_comes() -> Non
     assert visitor.ask("klines", 6) is None
     limit: dict[str, object] = {"limit": 6000, "count": 7}
     (name, params, done), (_, _, other) = visitor.asked
-    assert (name, params) == ("depth", {"symbol": "BTCUSDT", "limit": "5"})
+    assert (name, params) == ("/api/v3/depth", {"symbol": "BTCUSDT", "limit": "5"})
 
     refused = unknown_symbol()
     refused.limits = [limit]
@@ -247,6 +247,21 @@ def test_questions_are_passed_on_and_answered_whenever_the_answer_comes() -> Non
         {"id": 5, "status": 200, "result": {"lastUpdateId": 1}, "rateLimits": [limit]},
     ]
     assert {"ping", "time", "ticker.24hr"} <= QUESTIONS.keys()
+
+
+def test_of_futures_it_is_asked_on_a_path_of_its_own_and_has_no_users() -> None:
+    for path in ("/ws-fapi/v1", "/ws-fapi/v1/"):
+        opening = open(path, "", ())
+        assert opening is not None
+        assert opening.dialect is FUTURES_API
+    visitor = Visitor(FUTURES_API)
+    visitor.ask("ticker.book", 5, symbol="BTCUSDT")
+
+    assert [(name, params) for name, params, _ in visitor.asked] == [
+        ("/fapi/v1/ticker/bookTicker", {"symbol": "BTCUSDT"})
+    ]
+    for method in ("klines", "userDataStream.subscribe.signature", "session.logon"):
+        assert error(visitor.signed(method)) == (400, -1020)
 
 
 @pytest.mark.parametrize("wanted", [True, False])

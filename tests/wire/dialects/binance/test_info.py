@@ -52,7 +52,8 @@ def test_of_a_symbol_of_which_nothing_is_said_every_number_is_as_wide_as_can_be(
 
     assert (found["baseAsset"], found["quoteAsset"], found["status"]) == ("BTC", "USDT", "TRADING")
     assert found["filters"][0]["tickSize"] == "0.00000001"
-    assert found["filters"][0]["maxPrice"] == "99999999999999999999.00000000"
+    assert found["filters"][0]["maxPrice"] == "92233720368.00000000"  # 2⁶³ in units of 0.00000001
+    assert found["filters"][1]["maxQty"] == "92233720368.00000000"
     assert found["filters"][-1]["minNotional"] == "0.00000000"
 
 

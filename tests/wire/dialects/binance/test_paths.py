@@ -34,6 +34,7 @@ def opened(target: str) -> tuple[str, tuple[str, ...]] | None:
         ("/ws/btcusdt@kline_1h@+08:00", "", ("btcusdt@kline_1h@+08:00",)),
         ("/ws/0", "", ()),
         ("/ws/17/btcusdt@trade", "", ("btcusdt@trade",)),
+        ("/ws/!bookTicker", "", ("!bookTicker",)),  # to be refused, not to be silent
         ("/stream", "c", ()),
         ("/stream?", "c", ()),
         ("/stream?streams=", "c", ()),
@@ -87,4 +88,4 @@ def test_who_speaks_alike_shares_a_dialect() -> None:
 def test_no_path_makes_it_fail(path: str, query: str) -> None:
     for prefix in ("", "/ws/", "/stream"):
         opening = open_path(prefix + path, query, ())
-        assert opening is None or all("@" in name for name in opening.names)
+        assert opening is None or all("@" in name or name.startswith("!") for name in opening.names)

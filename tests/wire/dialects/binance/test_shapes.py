@@ -29,12 +29,14 @@ KIND = ChannelKind("x", Owner.SYMBOL, SlowPolicy.CONFLATE, 100)
 EVERY = ChannelKind("x", Owner.EVERY, SlowPolicy.RESYNC, 1000)
 
 
-def said(data: object, *, shift: int = 0, owner: str = "BTCUSDT", **flavour: bool) -> list[Any]:
+def said(
+    data: object, *, shift: int = 0, owner: str = "BTCUSDT", stream: str = "a@stream", **flavour: bool
+) -> list[Any]:
     """What clients of a flavour hear of a publication."""
     publication = Publication(Channel(EVERY if owner == ALL else KIND, owner), data)
     publication.time, publication.shift = E, shift
     dialect = speaking(**{"combined": False, "micro": False, "futures": False, **flavour})
-    wire = publication.frame(View(dialect, "a@stream")).wire
+    wire = publication.frame(View(dialect, stream)).wire
     assert {opcode for opcode, _ in unframe(wire)} <= {1}
     return [json.loads(payload) for _, payload in unframe(wire)]
 
@@ -174,6 +176,16 @@ def test_kline() -> None:
             },
         }
     ]
+
+
+def test_a_candle_of_a_pair_and_a_kind_of_contract() -> None:
+    [of_a_symbol] = said(KLINE, futures=True)
+    [of_a_pair] = said(KLINE, futures=True, stream="btcusdt_perpetual@continuousKline_1m")
+    candle = dict(of_a_symbol["k"])
+    del candle["s"]
+
+    assert of_a_pair == {"e": "continuous_kline", "E": E, "ps": "BTCUSDT", "ct": "PERPETUAL", "k": candle}
+    assert said(msgspec.structs.replace(KLINE, rev=1), futures=True, stream="a_perpetual@continuousKline_1m") == []
 
 
 def test_a_closed_candle_that_is_corrected_does_not_close_a_second_time() -> None:
