@@ -12,7 +12,10 @@ D = TypeVar("D")
 
 
 class TopFeed(ABC, Generic[D]):
-    """Silent while the book is out of sync; the first look at a book that is in sync again counts as a change."""
+    """Silent while the book is out of sync; the first look at a book that is in sync again counts as a change.
+
+    While nobody wants any of its channels, books are not looked at; who comes gets the top of that moment.
+    """
 
     def __init__(self, kind: ChannelKind, markets: Markets) -> None:
         self._kind = kind
@@ -20,6 +23,7 @@ class TopFeed(ABC, Generic[D]):
         self._changed: dict[Market, None] = {}
         self._last: dict[Market, tuple[int, D]] = {}  # with the losses of the book then
         self._states: dict[Market, Publication] = {}
+        self._asked: dict[Market, tuple[tuple[int, int], Publication]] = {}  # with losses and id of the book then
 
     @abstractmethod
     def _look(self, book: Book, last: D | None) -> D | None:
@@ -28,7 +32,9 @@ class TopFeed(ABC, Generic[D]):
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
         self._changed.update(tick.booked)
         publications: list[Publication] = []
-        if due:
+        if not self._markets.any_wanted(self._kind):
+            self._changed, self._last, self._states, self._asked = {}, {}, {}, {}
+        elif due:
             for market in self._changed:
                 if self._update(market) and self._markets.wanted(Channel(self._kind, market.symbol)):
                     publications.append(self._state(market))
@@ -37,9 +43,22 @@ class TopFeed(ABC, Generic[D]):
 
     def state(self, owner: str) -> Publication | None:
         market = self._markets.by_symbol.get(owner)
-        if market is None or market.book is None or market not in self._last:
+        if market is None or market.book is None:
             return None
+        if market not in self._last:
+            return self._ask(market, market.book) if market.book.in_sync else None
         return self._state(market) if self._last[market][0] == market.book.losses else None
+
+    def _ask(self, market: Market, book: Book) -> Publication | None:
+        """The top of a book that was not looked at yet. This is no look: what others hear does not depend on it."""
+        as_of = book.losses, book.id
+        asked = self._asked.get(market)
+        if asked is None or asked[0] != as_of:
+            data = self._look(book, None)
+            if data is None:
+                return None
+            asked = self._asked[market] = as_of, Publication(Channel(self._kind, market.symbol), data)
+        return asked[1]
 
     def _update(self, market: Market) -> bool:
         book = market.book

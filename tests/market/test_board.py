@@ -421,3 +421,29 @@ def test_what_is_published_says_of_what_time_it_is_and_how_its_ids_go_on() -> No
     exchange.apply(trade(2, "7", "1", T + 60))
     exchange.run(100)
     assert exchange.published[-1][1].shift == 0
+
+
+def test_who_comes_first_to_a_kind_of_channel_has_its_state_and_then_all_changes() -> None:
+    """While nobody listens to any channel of a kind, it is not worked out what those of books and candles show."""
+    listening = False
+    early, late = Exchange(), Exchange(wanted=lambda channel: listening, any_wanted=lambda kind: listening)
+    names = [f"S@{name}" for name in ("depth5", "depth10", "depth20", "bookticker", "kline_1m", "kline_1h")]
+    now = 1_700_000_000_000
+    for number in range(60):
+        bids = [(str(90 - place), str(1 + number % 3)) for place in range(number % 25)]
+        events = [book(number, now + 30 * number, bids, [("101", "1")]), trade(number, "7", "1", now + 30 * number)]
+        if number == 30:  # all were due on the tick before
+            listening = True
+            for name in names:
+                shown, expected = late.state(name), early.state(name)
+                assert {key: shown[key] for key in shown if key not in ("id", "last", "time")} == {
+                    key: expected[key] for key in expected if key not in ("id", "last", "time")
+                }
+                assert late.board.state(channel(name)) is late.board.state(channel(name))
+        for exchange in (early, late):
+            exchange.published.clear()
+            exchange.apply(*events)
+            exchange.tick()
+        for name in names:
+            assert late.sent(name) == (early.sent(name) if listening else [])
+    assert listening
