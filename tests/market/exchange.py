@@ -20,7 +20,7 @@ from exchange_push.market.events import (
     Trade,
 )
 from exchange_push.market.executions import ExecutionsFeed
-from exchange_push.market.feed import FeedFactory
+from exchange_push.market.feed import FeedFactory, Past
 from exchange_push.market.interval import INTERVALS
 from exchange_push.market.kline import KlineFeed
 from exchange_push.market.markprice import EveryMarkPriceFeed, MarkPriceFeed
@@ -94,8 +94,9 @@ class Exchange:
         wanted: Callable[[Channel], bool] = lambda channel: True,
         products: Mapping[str, Product] | None = None,
         now_ms: int = 0,
+        past: Past | None = None,
     ) -> None:
-        self.board = Board(kinds(*names) if names else KINDS, wanted=wanted, products=products or {})
+        self.board = Board(kinds(*names) if names else KINDS, wanted=wanted, products=products or {}, past=past)
         self.now_ms = now_ms
         self.published: list[tuple[int, Publication]] = []
 
