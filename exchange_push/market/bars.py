@@ -69,6 +69,17 @@ def fold(trades: Iterable[Trade], bars: dict[int, Bar], run: int) -> None:
         _take(bar, together)
 
 
+def fold_running(trades: list[Trade], bar: Bar, run: int) -> bool:
+    """The same where all trades are of the bar's second, as nearly always; False, and nothing added, where not."""
+    second = bar.second
+    for trade in trades:
+        if trade.time // 1_000 != second:
+            return False
+    bar.last_run = run
+    _take(bar, trades)
+    return True
+
+
 def fold_any(trades: Iterable[Trade], bars: dict[int, Bar], run: int) -> None:
     """The same for trades whose ids are in no order. Call within EXACT."""
     ordered: dict[int, Bar] = {}

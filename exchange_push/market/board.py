@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from exchange_push.market.bars import Bar, fold, fold_any
+from exchange_push.market.bars import Bar, fold, fold_any, fold_running
 from exchange_push.market.book import FROM_ZERO, Book, Numbering
 from exchange_push.market.changes import Changes, Late
 from exchange_push.market.chart import Candles
@@ -97,10 +97,11 @@ class Board:
         self.marks = self._markets.shared(MarkPrices)
         """Of all symbols: what is lost at present, and what outlives the process."""
         self._feeds: dict[ChannelKind, Feed] = {kind: make(kind, self._markets) for kind, make in kinds.items()}
-        self._queued_ms = {kind.every_ms for kind in kinds if kind.slow is SlowPolicy.QUEUE}
+        self._cadences = {kind: (kind.every_ms, kind.after_ms) for kind in kinds}
+        self._queued = {self._cadences[kind] for kind in kinds if kind.slow is SlowPolicy.QUEUE}
         self.latency = Latency(kinds, TICK_MS)
         self._now_ms = 0  # of the events being applied
-        self._slots: dict[int, int] = {}
+        self._slots: dict[tuple[int, int], int] = {}
         self._second = 0  # of market time at the last tick
         self._traded: dict[Market, None] = {}
         self._open_bars: dict[Market, None] = {}
@@ -179,13 +180,16 @@ class Board:
         self._now_ms = now_ms
         highest, behind, far = self._bounds(now_ms)
         for event in events:
-            if isinstance(event, Restart | Gap):
+            if isinstance(event, Trade) and behind <= event.time <= far:  # as nearly all are
+                if event.time > highest:
+                    highest = event.time
+                self._take_trade(event)
+            elif isinstance(event, Restart | Gap):
                 clock.hear(highest, now_ms)
                 self._interrupt(event, now_ms)
                 highest, behind, far = self._bounds(now_ms)
-            elif behind <= event.time <= far:  # as nearly all are
-                if event.time > highest:
-                    highest = event.time
+            elif behind <= event.time <= far:
+                highest = max(highest, event.time)
                 self._take(event)
             else:
                 clock.hear(highest, now_ms)
@@ -196,12 +200,13 @@ class Board:
     def flush(self, now_ms: int, *, last: bool = False) -> list[Publication]:
         """What is to be published now; called every TICK_MS. The `last` time, all is due."""
         self._ended = last
-        due: dict[int, bool] = {}
-        for every_ms in {kind.every_ms for kind in self._feeds}:
-            slot = now_ms // every_ms
-            due[every_ms] = last or slot != self._slots.get(every_ms)
-            self._slots[every_ms] = slot
-        self.storable = all(due[every_ms] for every_ms in self._queued_ms)
+        due: dict[tuple[int, int], bool] = {}
+        for cadence in dict.fromkeys(self._cadences.values()):
+            every_ms, after_ms = cadence
+            slot = (now_ms - after_ms) // every_ms
+            due[cadence] = last or slot != self._slots.get(cadence)
+            self._slots[cadence] = slot
+        self.storable = all(due[cadence] for cadence in self._queued)
         publications: list[Publication] = []
         if self._recorded.begin is None:
             return publications
@@ -211,7 +216,7 @@ class Board:
         with localcontext(EXACT):
             tick = self._tick(now_ms)
             for kind, feed in self._feeds.items():
-                publications += feed.flush(tick, due[kind.every_ms])
+                publications += feed.flush(tick, due[self._cadences[kind]])
         for publication in publications:
             self._stamp(publication)
         self._note_unsure(tick)
@@ -282,22 +287,29 @@ class Board:
             market.book = Book(self.epoch, self._numbering.get(market.symbol, FROM_ZERO))
         return market.book
 
+    def _take_trade(self, trade: Trade) -> None:
+        """Take in a trade whose time is in order."""
+        market = self._markets.by_symbol.get(trade.symbol) or self._markets.open(trade.symbol)
+        taken = market.taken
+        if trade.id > taken.mark_id and taken.met == self._recorded.count:  # as nearly all are
+            taken.mark_id = trade.id
+            if trade.time > taken.mark_time:
+                taken.mark_time = trade.time
+        elif not self._is_new(market, trade):
+            return
+        trades = market.trades
+        if not trades:
+            self._traded[market] = None
+            self.latency.take_trade(trade, self._now_ms)
+        trades.append(trade)
+
     def _take(self, event: MarketEvent) -> None:
         """Take in an event whose time is in order."""
-        market = self._markets.by_symbol.get(event.symbol) or self._markets.open(event.symbol)
         if isinstance(event, Trade):
-            taken = market.taken
-            if event.id > taken.mark_id and taken.met == self._recorded.count:  # as nearly all are
-                taken.mark_id = event.id
-                if event.time > taken.mark_time:
-                    taken.mark_time = event.time
-            elif not self._is_new(market, event):
-                return
-            if not market.trades:
-                self._traded[market] = None
-                self.latency.take_trade(event, self._now_ms)
-            market.trades.append(event)
-        elif isinstance(event, DepthChange | BookSnapshot):
+            self._take_trade(event)
+            return
+        market = self._markets.by_symbol.get(event.symbol) or self._markets.open(event.symbol)
+        if isinstance(event, DepthChange | BookSnapshot):
             if market not in self._booked:
                 self.latency.take_book(event, self._now_ms)
             if isinstance(event, DepthChange):
@@ -452,10 +464,17 @@ class Board:
 
     def _close_bars(self, tick: Tick, market: Market, second: int) -> None:
         """Fold the market's new trades, and give away the bars of the seconds before `second`."""
-        bar = market.bar
+        bar, trades = market.bar, market.trades
+        if trades:
+            self.trades += len(trades)
+            self._touched[market] = None
+            in_order = not market.cuts and not market.unordered
+            if bar is not None and bar.second == second and in_order and fold_running(trades, bar, market.taken.run):
+                market.trades = []
+                market.last_price = bar.close
+                return
         bars = {} if bar is None else {bar.second: bar}
-        if market.trades:
-            self.trades += len(market.trades)
+        if trades:
             self._fold(market, bars)
         market.bar = bars.pop(second, None)
         changes = self._markets.changes
@@ -482,7 +501,6 @@ class Board:
     def _fold(self, market: Market, bars: dict[int, Bar]) -> None:
         """Add the market's new trades to the bars of their seconds."""
         trades, taken = market.trades, market.taken
-        self._touched[market] = None
         run, begin = taken.run - len(market.cuts), 0
         for cut in [*market.cuts, len(trades)]:
             some = trades[begin:cut] if market.cuts else trades

@@ -19,6 +19,7 @@ from exchange_push.market.exact import is_zero
 
 _WAITING_EVENTS = 1_000  # a whole book is due within seconds; an engine makes some hundred updates in one
 _CHECKSUM_LEVELS = 25
+_BEST: Final = 25  # looked up once after a change: several channels show some of them
 
 # An id at or below the one held is news of a restarted engine only where it is later by more than this. Less is the
 # usual meeting of two roads: a whole book carries the time of the last match, or of its request, and the depth events
@@ -49,12 +50,13 @@ _NOTHING: Final[Changed] = {}
 class Side:
     """Bids or asks, and for each price touched since `publish` the level that stood there then."""
 
-    __slots__ = ("_changed", "_falling", "_levels", "_prices")
+    __slots__ = ("_best", "_changed", "_falling", "_levels", "_prices")
 
     def __init__(self, *, falling: bool) -> None:
         self._falling = falling
         self._levels: dict[Decimal, Level] = {}
         self._prices: list[Decimal] = []  # rising, on both sides
+        self._best: list[Level] | None = None  # as many as most ask for; None: to be looked up
         self._changed: dict[Decimal, Level | None] = {}
 
     def load(self, levels: Iterable[Level]) -> None:
@@ -63,12 +65,14 @@ class Side:
         self._levels = {price: level for price, level in last.items() if not is_zero(level[1])}
         self._prices = sorted(self._levels)
         self._changed = {}
+        self._best = None
 
     def set(self, level: Level) -> None:
         """Put the level in the place of that at its price; quantity zero removes it."""
         text, qty = level
         price = Decimal(text)
         old = self._levels.get(price)
+        self._best = None
         if is_zero(qty):
             if old is not None:
                 self._changed.setdefault(price, old)
@@ -157,6 +161,14 @@ class Side:
             yield price, Decimal(levels[price][1])
 
     def best(self, limit: int) -> list[Level]:
+        """The best `limit` levels, or as many as there are."""
+        if limit > _BEST:
+            return self._look_up(limit)
+        if self._best is None:
+            self._best = self._look_up(_BEST)
+        return self._best[:limit]
+
+    def _look_up(self, limit: int) -> list[Level]:
         prices = self._prices[: -limit - 1 : -1] if self._falling else self._prices[:limit]
         levels = self._levels
         return [levels[price] for price in prices]

@@ -24,6 +24,7 @@ from exchange_push.pubsub.channel import Channel, ChannelKind, SlowPolicy
 from exchange_push.pubsub.publication import Publication
 
 _MINUTE_MS = 60_000
+_APART_MS = 50
 
 
 class KlineData(msgspec.Struct, frozen=True, rename="camel"):
@@ -74,12 +75,14 @@ class KlineFeed:
         self.interval = interval
         self._interval = INTERVALS[interval]
         self._held_count = max(1, _MINUTE_MS // self._interval.length_ms)
+        self._settles_ms = list(INTERVALS).index(interval) * _APART_MS
         self._start_over()
 
     def _start_over(self) -> None:
         self._start = 0
         self._end = 0
-        self._bars: dict[Market, Bar] = {}  # running candles, without the running second
+        self._bars: dict[Market, Bar] = {}  # running candles, without the running second,
+        self._waiting: list[tuple[Market, Bar]] = []  # and without these, not looked at yet
         self._held: dict[int, _Closed] = {}  # by start, rising
         self._gone: int | None = None  # start of the newest one no longer held
         self._closes: dict[Market, str] = {}  # of the newest closed candle
@@ -99,14 +102,19 @@ class KlineFeed:
         if self._states:
             for market in tick.traded:
                 self._states.pop(market, None)
-        for market, bar in tick.late:
-            self._take_late(market, bar, publications)
+        if tick.late:
+            self._settle()
+            for market, bar in tick.late:
+                self._take_late(market, bar, publications)
         if tick.time >= self._end:
+            self._settle()
             self._close_until(self._interval.start(tick.time), tick, publications)
         else:
-            for market, bar in tick.closed:
-                _add(self._bars, market, bar)
+            self._waiting += tick.closed
+            if tick.time % 1_000 >= self._settles_ms:
+                self._settle()
         if not tick.traded.keys() <= self._since.keys():
+            self._settle()
             for market in tick.traded:
                 if market not in self._since and (market.bar is not None or market in self._bars):
                     self._since[market] = self._start
@@ -202,6 +210,13 @@ class KlineFeed:
         self._start = start
         self._end = self._interval.end(start)
 
+    def _settle(self) -> None:
+        """Add up what waits. A second ends for all symbols at once: each interval does it on another tick."""
+        if self._waiting:
+            for market, bar in self._waiting:
+                _add(self._bars, market, bar)
+            self._waiting = []
+
     def _touch(self, market: Market) -> None:
         self._changed[market] = None
         self._states.pop(market, None)
@@ -213,6 +228,7 @@ class KlineFeed:
     def _state(self, market: Market) -> Publication | None:
         state = self._states.get(market)
         if state is None and market in self._since:
+            self._settle()
             bar = self._bars.get(market)
             if bar is None:
                 bar = market.bar

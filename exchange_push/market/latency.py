@@ -48,17 +48,26 @@ class Histogram:
         return [total := total + count for count in self._counts]
 
 
+class _Rule(NamedTuple):
+    label: str
+    stamps: dict[str, deque[Came]]
+    """By symbol, of the events that it is made of."""
+    ticks: int
+
+
 class Latency:
     """`received`, from the engine's time to ours, and `written`, from there to the sockets; by the label of a kind."""
 
     def __init__(self, kinds: Iterable[ChannelKind], tick_ms: int) -> None:
-        labels = {_label(kind): None for kind in kinds}
-        self.received = {label: Histogram() for label in labels}
-        self.written = {label: Histogram() for label in labels}
-        self._tick_ms = tick_ms
         self._tick = 0
         self._trades: dict[str, deque[Came]] = {}
         self._books: dict[str, deque[Came]] = {}
+        self._rules = {
+            kind: _Rule(_label(kind), self._books if kind.of_book else self._trades, kind.every_ms // tick_ms)
+            for kind in kinds
+        }
+        self.received = {rule.label: Histogram() for rule in self._rules.values()}
+        self.written = {rule.label: Histogram() for rule in self._rules.values()}
 
     def take_trade(self, trade: Trade, now_ms: int) -> None:
         """The first trade of its symbol in this tick came."""
@@ -71,17 +80,18 @@ class Latency:
     def flush(self, publications: Iterable[Publication]) -> list[tuple[str, Came]]:
         """The tick ends with these: for each the label of its kind, and the oldest event since it was last due."""
         found: list[tuple[str, Came]] = []
-        for channel in (publication.channel for publication in publications):
-            kind = channel.kind
-            stamps = self._books if kind.of_book else self._trades
-            since = self._tick - kind.every_ms // self._tick_ms
-            if channel.owner == ALL:
-                oldest = [came for some in stamps.values() if (came := _oldest(some, since)) is not None]
+        tick, rules = self._tick, self._rules
+        for publication in publications:
+            kind, owner = publication.channel
+            label, stamps, ticks = rules[kind]
+            if owner == ALL:
+                oldest = [came for some in stamps.values() if (came := _oldest(some, tick - ticks)) is not None]
                 came = min(oldest, key=lambda came: came.now_ms, default=None)
             else:
-                came = _oldest(stamps.get(channel.owner, ()), since)
+                some = stamps.get(owner)
+                came = _oldest(some, tick - ticks) if some else None
             if came is not None:
-                found.append((_label(kind), came))
+                found.append((label, came))
         self._tick += 1
         return found
 
@@ -110,6 +120,8 @@ def _stamps(by_symbol: dict[str, deque[Came]], symbol: str) -> deque[Came]:
 
 def _oldest(stamps: Sequence[Came], since: int) -> Came | None:
     """The first one after the tick `since`."""
+    if stamps[0].tick > since:
+        return stamps[0]
     oldest = None
     for came in reversed(stamps):  # most cadences are of a tick or two
         if came.tick <= since:

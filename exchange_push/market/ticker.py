@@ -250,7 +250,7 @@ class Tickers:
 
 def day(markets: Markets) -> Tickers:
     """The windows of 24 hours."""
-    return Tickers(markets)
+    return Tickers(markets, after_ms=100)
 
 
 class TickerFeed:

@@ -47,6 +47,8 @@ class ChannelKind:
     slow: SlowPolicy
     every_ms: int = 0
     """Cadence of what the server computes; 0: it is published when it is pushed."""
+    after_ms: int = 0
+    """So much later than others of its cadence it is due, so that not all is made on one tick."""
     checksum: bool = False
     """A client may ask for a checksum in each message."""
     of_book: bool = False
