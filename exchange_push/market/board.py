@@ -237,8 +237,8 @@ class Board:
         """Say of what time it is, and how its update ids go on where an engine's did not."""
         publication.time = self._clock.time
         if publication.channel.kind.of_book:
-            market = self._markets.by_symbol[publication.channel.owner]
-            publication.shift = 0 if market.book is None else market.book.shift
+            market = self._markets.by_symbol.get(publication.channel.owner)
+            publication.shift = 0 if market is None or market.book is None else market.book.shift
 
     def book(self, symbol: str) -> Book | None:
         """The book of a symbol, in sync or not; None: no event of it ever came."""

@@ -8,7 +8,7 @@ import msgspec
 
 from exchange_push.market.avgprice import AveragePriceFeed
 from exchange_push.market.board import TICK_MS, Board
-from exchange_push.market.bookticker import BookTickerFeed
+from exchange_push.market.bookticker import BookTickerFeed, EveryBookTickerFeed
 from exchange_push.market.depth import BestLevelsFeed, DepthFeed
 from exchange_push.market.events import (
     BookSnapshot,
@@ -66,6 +66,7 @@ KINDS: dict[ChannelKind, FeedFactory] = {
             (Owner.EVERY, SlowPolicy.RESYNC, EveryRollingTickerFeed),
         )
     },
+    ChannelKind("bookticker", Owner.EVERY, SlowPolicy.RESYNC, 1_000, of_book=True): EveryBookTickerFeed,
     ChannelKind("avgprice", Owner.SYMBOL, SlowPolicy.CONFLATE, 1_000): AveragePriceFeed,
     ChannelKind("markprice_3s", Owner.SYMBOL, SlowPolicy.CONFLATE, 3_000): MarkPriceFeed,
     ChannelKind("markprice_3s", Owner.EVERY, SlowPolicy.RESYNC, 3_000): EveryMarkPriceFeed,
