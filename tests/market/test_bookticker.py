@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.market.exchange import Exchange, book, channel, depth, wire
+from tests.market.exchange import Exchange, book, channel, depth, of
 
 T = 1_700_000_000_000
 NAME = "*@bookticker"
@@ -16,7 +16,7 @@ def _symbols(data: list[dict[str, Any]]) -> list[str]:
 
 
 def test_every_second_it_has_the_symbols_whose_best_bid_or_ask_changed() -> None:
-    exchange = Exchange(NAME)
+    exchange = Exchange("bookticker", NAME)
     assert exchange.board.state(channel(NAME)) is None
     exchange.apply(book(7, T, [("6", "1")], []), book(9, T + 1, [("1", "1")], [("2", "1.50")], symbol="OTHER"))
     exchange.run(1_000)
@@ -34,7 +34,7 @@ def test_every_second_it_has_the_symbols_whose_best_bid_or_ask_changed() -> None
 
 
 def test_a_book_out_of_sync_is_left_out_until_it_is_known_again() -> None:
-    exchange = Exchange(NAME)
+    exchange = Exchange("bookticker", NAME)
     exchange.apply(book(7, T, [("6", "1")], []), book(7, T, [("6", "1")], [], symbol="OTHER"))
     exchange.run(1_000)
     exchange.apply(depth(9, 9, T + 2, [("7", "1")], []))
@@ -48,7 +48,7 @@ def test_a_book_out_of_sync_is_left_out_until_it_is_known_again() -> None:
 
 
 def test_nothing_is_made_for_nobody_and_the_state_is_there_all_the_same() -> None:
-    exchange = Exchange(NAME, wanted=lambda channel: False)
+    exchange = Exchange("bookticker", NAME, wanted=lambda channel: False)
     exchange.apply(book(7, T, [("6", "1")], []))
     exchange.run(2_000)
 
@@ -57,13 +57,13 @@ def test_nothing_is_made_for_nobody_and_the_state_is_there_all_the_same() -> Non
 
 
 def test_each_symbol_has_the_shift_of_its_book() -> None:
-    exchange = Exchange(NAME)
+    exchange = Exchange("bookticker", NAME)
     exchange.apply(book(7, T, [("6", "1")], []), book(7, T, [("6", "1")], [], symbol="OTHER"))
     exchange.run(1_000)
     exchange.apply(depth(8, 8, T + 1, [], [("8", "1")], symbol="OTHER"))
     exchange.apply(book(3, T + 60_000, [("5", "1")], []))
     exchange.run(1_000)
-    [_, publication] = [publication for _, publication in exchange.published]
+    [_, publication] = [found for _, found in exchange.published if found.channel == channel(NAME)]
     data: Any = publication.data
 
     assert {each.symbol: each.id + shift for each, shift in zip(data, publication.shifts, strict=True)} == {
@@ -83,7 +83,7 @@ _step = st.one_of(
 
 @given(st.lists(_step, max_size=40), st.integers(0, 40))
 def test_who_comes_at_any_time_knows_the_quotes_of_all_books_each_second(steps: list[Any], comes: int) -> None:
-    exchange = Exchange(NAME)
+    exchange = Exchange("bookticker", NAME)
     ids = dict.fromkeys("ABC", 0)
     known: dict[str, Any] | None = None
     for place, step in enumerate([*steps, ("run", 1_000)]):
@@ -99,9 +99,9 @@ def test_who_comes_at_any_time_knows_the_quotes_of_all_books_each_second(steps: 
             case ("restart",):
                 exchange.restart(place + 2)
             case ("run", ms):
-                for publication in exchange.run(ms):
+                for data in of(NAME, exchange.run(ms)):
                     if known is not None:
-                        known |= {each["symbol"]: each for each in wire(publication)}
+                        known |= {each["symbol"]: each for each in data}
                 if ms < 1_000:
                     continue
                 for symbol in exchange.board.symbols():
