@@ -15,7 +15,7 @@ from time import process_time
 from exchange_push.pubsub.channel import Channel, ChannelKind, Owner, SlowPolicy
 from exchange_push.pubsub.outbox import Budget, Outbox
 from exchange_push.pubsub.publication import Publication
-from exchange_push.pubsub.round import Member, Round
+from exchange_push.pubsub.round import Audience, Chain, Member, Round
 
 SYMBOLS, KINDS = 500, 6
 _TURNS = 40
@@ -35,6 +35,7 @@ def subscriptions(rng: random.Random) -> set[tuple[int, int]]:
 class Listener:
     def __init__(self) -> None:
         self.outbox = Outbox(1 << 20, Budget(1 << 30), lambda channel: None)
+        self.chain: Chain = []
 
     def deliver(self, wire: bytes, publication: Publication) -> bool:
         return True
@@ -46,19 +47,25 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(1)
     kind = ChannelKind("x", Owner.SYMBOL, SlowPolicy.QUEUE)
-    audiences: dict[tuple[int, int], dict[Member, None]] = {}
+    audiences: dict[tuple[int, int], Audience] = {}
     for _ in range(options.clients):
         listener = Listener()
         for pair in subscriptions(rng):
-            audiences.setdefault(pair, {})[listener] = None
+            audiences.setdefault(pair, {})[listener] = listener.chain
     publication = Publication(Channel(kind, "A"), None)
     round, deliveries, sends = Round(), 0, 0
+
+    def count(together: dict[Member, Chain]) -> list[tuple[Member, int]]:
+        nonlocal sends
+        sends += len(together)
+        return []
+
     gc.collect()
     begin_s = process_time()
     for _ in range(_TURNS):
         for audience in list(audiences.values())[:: rng.randint(3, 5)]:
             deliveries += round.add(audience, bytes(300), publication)[0]
-        sends += len(round.take())
+        round.send(count)
     used_s = process_time() - begin_s
     print(
         f"{len(audiences):,} channels, {deliveries / _TURNS:,.0f} deliveries in {sends / _TURNS:,.0f} sends a turn: "

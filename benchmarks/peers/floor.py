@@ -20,7 +20,7 @@ def main(port: int) -> None:
         poll.register(listener)
     clients: dict[int, socket.socket] = {}
     lines: dict[int, socket.socket] = {}
-    numbers: list[int] = []
+    numbers: dict[int, int] = {}
     rest = b""
     while True:
         for number, _ in poll.poll():
@@ -34,7 +34,7 @@ def main(port: int) -> None:
                 data = lines[number].recv(1 << 16)
                 *found, rest = (rest + data).split(b"\n")
                 wire = b"".join(frame(line, TEXT).wire for line in found)
-                send_each(numbers, [(wire,)] * len(numbers))
+                send_each(dict.fromkeys(numbers, (wire,)), numbers)
                 if not data:
                     poll.unregister(number)
                     lines.pop(number).close()
@@ -50,7 +50,7 @@ def main(port: int) -> None:
                     clients[number].send(_ANSWER)
                 elif data[0] & 15 == 1:
                     clients[number].send(frame(b'{"result":true}', TEXT).wire)
-                numbers = list(clients)
+                numbers = {number: number for number in clients}
 
 
 main(int(sys.argv[1]))

@@ -17,6 +17,7 @@ struct chain {
 };
 
 struct target {
+    PyObject *member;
     int socket;
     struct chain *chain;
     Py_ssize_t taken;
@@ -85,14 +86,14 @@ static int read_chain(PyObject *wires, struct chain *chain, struct iovec *pieces
     return 0;
 }
 
-/* Who does not take all: [(index, bytes taken), ...]. */
+/* Who does not take all: [(member, bytes taken), ...]. */
 static PyObject *rest_of(const struct target *targets, Py_ssize_t count)
 {
     PyObject *rest = PyList_New(0);
     for (Py_ssize_t i = 0; rest && i < count; i++) {
         if (targets[i].taken == targets[i].chain->size)
             continue;
-        PyObject *item = Py_BuildValue("(nn)", i, targets[i].taken);
+        PyObject *item = Py_BuildValue("(On)", targets[i].member, targets[i].taken);
         if (!item || PyList_Append(rest, item) < 0)
             Py_CLEAR(rest);
         Py_XDECREF(item);
@@ -100,16 +101,37 @@ static PyObject *rest_of(const struct target *targets, Py_ssize_t count)
     return rest;
 }
 
-static PyObject *send_all(PyObject *sockets, PyObject *wires)
+/* The socket of a member, -1 where it has none; -2: an error is set. */
+static int socket_of(PyObject *sockets, PyObject *member)
 {
-    Py_ssize_t count = PyTuple_GET_SIZE(sockets), room = 0, chains = 0;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *chain = PyTuple_GET_ITEM(wires, i);
-        if (!PyList_Check(chain) && !PyTuple_Check(chain)) {
-            PyErr_SetString(PyExc_TypeError, "a list or tuple of bytes expected for each socket");
+    PyObject *number = PyDict_GetItemWithError(sockets, member);
+    if (!number)
+        return PyErr_Occurred() ? -2 : -1;
+    long socket = PyLong_AsLong(number);
+    if (socket == -1 && PyErr_Occurred())
+        return -2;
+    if (socket < -1 || socket > INT_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "no number of a socket");
+        return -2;
+    }
+    return (int)socket;
+}
+
+static PyObject *send_each(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+{
+    if (given != 2 || !PyDict_Check(arguments[0]) || !PyDict_Check(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "send_each takes chains and sockets, dicts by member");
+        return NULL;
+    }
+    PyObject *wires = arguments[0], *member, *wire, *before = NULL;
+    Py_ssize_t count = 0, room = 0, chains = 0, at = 0;
+    while (PyDict_Next(wires, &at, &member, &wire)) {
+        if (!PyList_Check(wire) && !PyTuple_Check(wire)) {
+            PyErr_SetString(PyExc_TypeError, "a list or tuple of bytes expected for each member");
             return NULL;
         }
-        room += PySequence_Fast_GET_SIZE(chain);
+        room += PySequence_Fast_GET_SIZE(wire);
+        count++;
     }
     struct target *targets = PyMem_New(struct target, count ? count : 1);
     struct chain *found = PyMem_New(struct chain, count ? count : 1);
@@ -120,20 +142,24 @@ static PyObject *send_all(PyObject *sockets, PyObject *wires)
         goto end;
     }
     struct iovec *next = pieces;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        long socket = PyLong_AsLong(PyTuple_GET_ITEM(sockets, i));
-        if (socket == -1 && PyErr_Occurred())
+    Py_ssize_t filled = 0;
+    at = 0;
+    while (PyDict_Next(wires, &at, &member, &wire)) {
+        int socket = socket_of(arguments[1], member);
+        if (socket == -2)
             goto end;
-        if (i && is_same(PyTuple_GET_ITEM(wires, i), PyTuple_GET_ITEM(wires, i - 1))) {
+        if (before && is_same(wire, before)) {
             if (join(&found[chains - 1]) < 0)
                 goto end;
         } else {
-            if (read_chain(PyTuple_GET_ITEM(wires, i), &found[chains], next) < 0)
+            if (read_chain(wire, &found[chains], next) < 0)
                 goto end;
             next += found[chains++].count;
         }
-        targets[i] = (struct target){(int)socket, &found[chains - 1], 0};
+        before = wire;
+        targets[filled++] = (struct target){member, socket, &found[chains - 1], 0};
     }
+    /* With the lock released nobody changes the dicts or the chains: the caller has taken them for itself. */
     Py_BEGIN_ALLOW_THREADS
     for (Py_ssize_t i = 0; i < count; i++)
         if (targets[i].socket >= 0)
@@ -149,28 +175,9 @@ end:
     return rest;
 }
 
-static PyObject *send_each(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-    if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "send_each takes sockets and chains");
-        return NULL;
-    }
-    /* Tuples of our own: with the lock released nobody can take them away. The chains are not changed any more. */
-    PyObject *sockets = PySequence_Tuple(arguments[0]);
-    PyObject *wires = sockets ? PySequence_Tuple(arguments[1]) : NULL;
-    PyObject *rest = NULL;
-    if (wires && PyTuple_GET_SIZE(wires) != PyTuple_GET_SIZE(sockets))
-        PyErr_SetString(PyExc_ValueError, "as many sockets as chains expected");
-    else if (wires)
-        rest = send_all(sockets, wires);
-    Py_XDECREF(wires);
-    Py_XDECREF(sockets);
-    return rest;
-}
-
 static PyMethodDef methods[] = {
     {"send_each", (PyCFunction)(void (*)(void))send_each, METH_FASTCALL,
-     "send_each(sockets, chains) -> [(index, bytes taken), ...]"},
+     "send_each(chains, sockets) -> [(member, bytes taken), ...]"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,3 +1,6 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
-def send_each(sockets: Sequence[int], chains: Sequence[Sequence[bytes]], /) -> list[tuple[int, int]]: ...
+M = TypeVar("M")
+
+def send_each(chains: Mapping[M, Sequence[bytes]], sockets: dict[M, int], /) -> list[tuple[M, int]]: ...

@@ -5,28 +5,32 @@
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+M = TypeVar("M")
 
 
-def send_each_in_python(sockets: Sequence[int], chains: Sequence[Sequence[bytes]]) -> list[tuple[int, int]]:
-    """Send to sockets by their numbers, -1: none there. Gives (index, bytes taken) for each that did not take all.
+def send_each_in_python(chains: Mapping[M, Sequence[bytes]], sockets: dict[M, int]) -> list[tuple[M, int]]:
+    """Send each member its chain, to the socket of that number; -1, or no number: it has none.
 
-    Neighbours with the same chain share its bytes, joined once. A socket that is broken takes nothing; who hands the
-    rest to its transport will hear why.
+    Gives who did not take all, and how many bytes it took. Neighbours with the same chain share its bytes, joined once.
+    A socket that is broken takes nothing; who hands the rest to its transport will hear why.
     """
-    rest: list[tuple[int, int]] = []
+    rest: list[tuple[M, int]] = []
     write = os.write
     last: Sequence[bytes] = ()
     wire = b""
-    for index, (socket, chain) in enumerate(zip(sockets, chains, strict=True)):
+    for member, chain in chains.items():
         if chain is not last and chain != last:
             last, wire = chain, chain[0] if len(chain) == 1 else b"".join(chain)
+        socket = sockets.get(member, -1)
         try:
             taken = write(socket, wire) if socket >= 0 else 0
         except OSError:
             taken = 0
         if taken != len(wire):
-            rest.append((index, taken))
+            rest.append((member, taken))
     return rest
 
 

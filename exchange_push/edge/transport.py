@@ -6,7 +6,7 @@ the transport is empty again. Where there is no plain socket (TLS, a proxy's hea
 which says by producer calls when it holds 64 KiB and when nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime
@@ -21,7 +21,7 @@ from exchange_push.pubsub.round import Chain, Member, Round
 
 _NO_SOCKET: Final = -1
 
-SendEach = Callable[[Sequence[int], Sequence[Sequence[bytes]]], list[tuple[int, int]]]
+SendEach = Callable[[Mapping[Member, Sequence[bytes]], dict[Member, int]], list[tuple[Member, int]]]
 
 
 class Turn:
@@ -38,17 +38,17 @@ class Turn:
         self._begun = False
         self.faults = 0
         self._writers: dict[Member, Writer] = {}
-        self._sockets: dict[Member, int] = {}
+        self.sockets: dict[Member, int] = {}
         self._woken: dict[Writer, None] = {}
 
     def enter(self, writer: "Writer") -> None:
         self._writers[writer.member] = writer
-        self._sockets[writer.member] = writer.socket
+        self.sockets[writer.member] = writer.socket
 
     def leave(self, writer: "Writer") -> None:
         """The connection is gone, and its socket's number may be another's soon."""
         self._writers.pop(writer.member, None)
-        self._sockets.pop(writer.member, None)
+        self.sockets.pop(writer.member, None)
         self._woken.pop(writer, None)
         self.round.leave(writer.member)
 
@@ -69,13 +69,13 @@ class Turn:
             self.guard(writer, writer.write)
 
     def _write_together(self) -> None:
-        together = self.round.take()
-        members, chains = list(together), list(together.values())
-        sockets = [self._sockets.get(member, _NO_SOCKET) for member in members]
-        for index, taken in self.send_each(sockets, chains):
-            writer = self._writers.get(members[index])
+        for member, chain, taken in self.round.send(self._send):
+            writer = self._writers.get(member)
             if writer is not None:
-                self.guard(writer, writer.go_on, chains[index], taken)
+                self.guard(writer, writer.go_on, chain, taken)
+
+    def _send(self, chains: dict[Member, Chain]) -> list[tuple[Member, int]]:
+        return self.send_each(chains, self.sockets)
 
     def guard(self, writer: "Writer", write: Callable[..., None], *arguments: object) -> None:
         try:
@@ -157,7 +157,7 @@ class Writer:
                 self._hand(self._outbox.take())
 
     def _send(self, data: bytes) -> None:
-        for _, taken in self._turn.send_each((self.socket,), ((data,),)):
+        for _, taken in self._turn.send_each({self.member: (data,)}, self._turn.sockets):
             self._hand(data[taken:])
 
     def go_on(self, chain: Chain, taken: int) -> None:

@@ -35,7 +35,7 @@ class AveragePriceFeed(TickerFeed):
         self._last_times: dict[Market, int] = {}
 
     def _publish(self) -> list[Publication]:
-        self._last_times = {market: market.taken.mark_time for market in self._tickers.figures}
+        self._last_times = {market: market.taken.mark_time for market in self._tickers.markets}
         return super()._publish()
 
     def _data(self, market: Market) -> object:

@@ -57,10 +57,9 @@ class TickerData(msgspec.Struct, frozen=True, rename="camel"):
     complete: bool
 
 
-def _figures(symbol: str, window: Window, quote: Quote, complete: bool) -> TickerData | None:
-    """The figures without their times; nothing where no trade was ever in the window."""
-    if window.last is None:
-        return None
+def _figures(symbol: str, window: Window, quote: Quote, complete: bool) -> TickerData:
+    """The figures without their times, of a window that trades have been in."""
+    assert window.last is not None
     _, last_id, last, last_qty = window.last
     first = window.first()
     opened = last if first is None else first.open
@@ -95,7 +94,8 @@ def _figures(symbol: str, window: Window, quote: Quote, complete: bool) -> Ticke
 
 
 class Tickers:
-    """All windows of one length, and the figures as of the last whole second on which a ticker was due.
+    """All windows of one length, and the figures as of the last whole second on which a ticker was due. They are worked
+    out when somebody asks for them.
 
     A window is `length_s` long, and begins up to `step_s` earlier, at a whole one of these. Without `quotes` its
     figures leave out the book. It is looked at `after_ms` of market time from its end on, so that not all windows are
@@ -129,8 +129,11 @@ class Tickers:
         self._rolling: int | None = None  # the close time to which all windows are to be moved
         self._rolled: list[tuple[Market, Bar]] = []  # what they are to take in before
         self._refused: dict[tuple[int, int], int] = {}  # how often a store gave back other trades than were in a piece
-        self.figures: dict[Market, TickerData] = {}
-        """Without times; another object only where something changed."""
+        self.markets: dict[Market, None] = {}
+        """Those that have figures."""
+        self._figures: dict[Market, TickerData] = {}
+        self._complete: dict[Market, bool] = {}
+        self._stale: dict[Market, None] = {}  # whose figures are to be worked out
         self.close_time = 0
         self.new = False
         """Whether this tick brought figures of a later time."""
@@ -234,17 +237,25 @@ class Tickers:
                 window.expire(opened)
                 changed[market] = None
             complete = recorded.complete(opened * 1_000, close_time, market.taken) and not window.reaches_over(opened)
-            known = self.figures.get(market)
-            if market in changed or known is None or known.complete is not complete:
-                figures = _figures(market.symbol, window, self._quotes.get(market, NO_QUOTE), complete)
-                if figures is not None and figures != known:
-                    self.figures[market] = figures
+            if window.last is not None and (market in changed or self._complete.get(market) is not complete):
+                self._complete[market] = complete
+                self.markets[market] = self._stale[market] = None
         self.close_time = close_time
         self._refused = {key: tries for key, tries in self._refused.items() if sum(key) > opened}
 
+    def figures(self, market: Market) -> TickerData:
+        """Without times; another object only where something changed. Call within EXACT."""
+        if market in self._stale:
+            del self._stale[market]
+            quote = self._quotes.get(market, NO_QUOTE)
+            figures = _figures(market.symbol, self._windows[market], quote, self._complete[market])
+            if figures != self._figures.get(market):
+                self._figures[market] = figures
+        return self._figures[market]
+
     def data(self, market: Market) -> TickerData:
         return msgspec.structs.replace(
-            self.figures[market], open_time=self._opening(self.close_time) * 1_000, close_time=self.close_time
+            self.figures(market), open_time=self._opening(self.close_time) * 1_000, close_time=self.close_time
         )
 
 
@@ -268,11 +279,11 @@ class TickerFeed:
 
     def state(self, owner: str) -> Publication | None:
         market = self._markets.by_symbol.get(owner)
-        return None if market is None or market not in self._tickers.figures else self._state(market)
+        return None if market is None or market not in self._tickers.markets else self._state(market)
 
     def _publish(self) -> list[Publication]:
         self._states = {}
-        return [self._state(market) for market in self._markets.wanted_of(self._kind, self._tickers.figures)]
+        return [self._state(market) for market in self._markets.wanted_of(self._kind, self._tickers.markets)]
 
     def _state(self, market: Market) -> Publication:
         state = self._states.get(market)
@@ -294,18 +305,24 @@ class EveryTickerFeed(TickerFeed):
         self._all: Publication | None = None
 
     def state(self, owner: str) -> Publication | None:
-        figures = self._tickers.figures
-        if self._all is None and figures:
-            self._all = Publication(self._channel, [self._data(market) for market in figures])
+        if self._all is None and self._tickers.markets:
+            self._last = self._figures()
+            self._all = Publication(self._channel, [self._data(market) for market in self._last])
         return self._all
 
     def _publish(self) -> list[Publication]:
         self._all = None
-        last, self._last = self._last, dict(self._tickers.figures)
+        if not self._markets.any_wanted(self._kind):
+            self._last = {}  # who comes then has all of them as the state
+            return []
+        last, self._last = self._last, self._figures()
         if not self._markets.wanted(self._channel):
             return []
         changed = [market for market, figures in self._last.items() if self._differ(figures, last.get(market))]
         return [Publication(self._channel, [self._data(market) for market in changed])] if changed else []
+
+    def _figures(self) -> dict[Market, TickerData]:
+        return {market: self._tickers.figures(market) for market in self._tickers.markets}
 
     def _differ(self, figures: TickerData, last: TickerData | None) -> bool:
         return figures is not last

@@ -1,7 +1,6 @@
-from collections import defaultdict
 from typing import TypeVar
 
 M = TypeVar("M")
 P = TypeVar("P")
 
-def hand_each(members: dict[M, None] | list[M], pieces: list[P], waiting: defaultdict[M, list[P]], /) -> None: ...
+def hand_each(audience: dict[M, list[P]], pieces: list[P], waiting: dict[M, list[P]], /) -> None: ...

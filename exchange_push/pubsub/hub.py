@@ -12,14 +12,14 @@ from exchange_push.pubsub.channel import Channel, ChannelKind
 from exchange_push.pubsub.history import History
 from exchange_push.pubsub.outbox import Budget
 from exchange_push.pubsub.publication import Publication, View
-from exchange_push.pubsub.round import Round
+from exchange_push.pubsub.round import Chain, Round
 
 if TYPE_CHECKING:
     from exchange_push.pubsub.session import Session
 
 
-class _Listeners(dict["Session", None]):
-    """Who sees a channel alike."""
+class _Listeners(dict["Session", Chain]):
+    """Who sees a channel alike: an audience of the round."""
 
     __slots__ = ("channel", "view")
 
@@ -84,7 +84,7 @@ class Hub:
         if sessions is None:
             sessions = views[view] = _Listeners(channel, view)
         self.round.changing(sessions)
-        sessions[session] = None
+        sessions[session] = session.chain
         if view.numbered:
             self.history.watch(channel)
         return sessions.channel, sessions.view

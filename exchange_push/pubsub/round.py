@@ -5,9 +5,8 @@ what waits is sent in another, without Python between two clients. Who has somet
 read, goes apart: its frames go into its outbox, one by one, until that is empty again.
 """
 
-from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 from exchange_push.pubsub.handing import hand_each
 from exchange_push.pubsub.outbox import Outbox
@@ -17,17 +16,6 @@ RUN_BYTES: Final = 1 << 18
 """So many bytes of frames for one audience do not wait for the turn to end,"""
 ROUND_BYTES: Final = 1 << 22
 """nor so many for all audiences; each client hears a few of them, and two sends cost it twice as much as one."""
-
-Audience = dict[Any, None]
-"""Members, in a dictionary without values."""
-
-
-class Member(Protocol):
-    """What a round needs of a session."""
-
-    outbox: Outbox
-
-    def deliver(self, wire: bytes, publication: Publication) -> bool: ...
 
 
 class Piece(bytes):
@@ -41,8 +29,25 @@ class Piece(bytes):
         return piece
 
 
-Chain = list[Piece]
+Chain: TypeAlias = list[Piece]
 """What a member waits for, in order."""
+
+
+class Member(Protocol):
+    """What a round needs of a session."""
+
+    outbox: Outbox
+    chain: Chain
+    """The round's own: what the member waits for together with others."""
+
+    def deliver(self, wire: bytes, publication: Publication) -> bool: ...
+
+
+Audience: TypeAlias = dict[Any, Chain]
+"""Members, each with its chain."""
+
+Send: TypeAlias = Callable[[dict[Member, Chain]], list[tuple[Member, int]]]
+"""Sends each member its chain, and gives who did not take all, and how many bytes it took. It calls no round."""
 
 _NOBODY: Final[Audience] = {}
 
@@ -54,17 +59,17 @@ class Round:
     """Who waits together for what, and who is apart.
 
     `begin` is called when there is something to send, `full` when more waits than should be gathered in one turn; both
-    lead to a `take`.
+    lead to a `send`.
     """
 
     def __init__(self) -> None:
         self.begin: Callable[[], None] = _nothing
         self.full: Callable[[], None] = _nothing
         self.apart: dict[Member, None] = {}
-        # What was published last, to one and the same audience: not yet among what each waits for.
+        # What was published last, to one and the same audience: not yet in its chains.
         self._audience = _NOBODY
         self._run: Chain = []
-        self._together: defaultdict[Member, Chain] = defaultdict(list)
+        self._together: dict[Member, Chain] = {}  # whose chain is not empty
         self._run_bytes = 0
         self._bytes = 0
 
@@ -98,7 +103,7 @@ class Round:
             return
         self._end_run()
         self.apart[member] = None
-        for piece in self._together.pop(member, ()):
+        for piece in self._withdraw(member):
             member.outbox.put(piece, piece.publication.channel, piece.publication.slow)
 
     def rejoin(self, member: Member) -> None:
@@ -111,27 +116,37 @@ class Round:
         """The member is gone; nothing waits for it."""
         self._end_run()
         self.apart.pop(member, None)
-        self._together.pop(member, None)
+        self._withdraw(member)
 
-    def take(self) -> dict[Member, Chain]:
-        """All who wait together, and their chains, which nobody changes any more."""
+    def _withdraw(self, member: Member) -> Chain:
+        """What the member waited for with others."""
+        chain = list(self._together.pop(member, ()))
+        member.chain.clear()
+        return chain
+
+    def send(self, send: Send) -> list[tuple[Member, Chain, int]]:
+        """Have sent what all wait for together. Gives who did not take all, its chain, and how many bytes it took."""
         self._bytes = 0
         if self._run and not self._together:  # one audience only: one chain for all of it
-            here, chain = self._here(), self._run
+            together = dict.fromkeys(self._here(), self._run)
             self._audience, self._run, self._run_bytes = _NOBODY, [], 0
-            return dict.fromkeys(here, chain)
+            return [(member, together[member], taken) for member, taken in send(together)]
         self._end_run()
-        together, self._together = self._together, defaultdict(list)
-        return together
+        together, self._together = self._together, {}
+        try:
+            return [(member, list(together[member]), taken) for member, taken in send(together)]
+        finally:
+            for chain in together.values():
+                chain.clear()
 
-    def _here(self) -> dict[Any, None] | list[Any]:
+    def _here(self) -> Audience:
         """Of the present audience, who is not apart."""
         if self.apart and not self.apart.keys().isdisjoint(self._audience.keys()):
-            return [member for member in self._audience if member not in self.apart]
+            return {member: chain for member, chain in self._audience.items() if member not in self.apart}
         return self._audience
 
     def _end_run(self) -> None:
-        """Add the run to what each of its audience waits for."""
+        """Add the run to the chains of its audience."""
         if self._run:
             hand_each(self._here(), self._run, self._together)
             self._run = []

@@ -30,6 +30,7 @@ from exchange_push.pubsub.request import (
     Subscribe,
     Unsubscribe,
 )
+from exchange_push.pubsub.round import Chain
 from exchange_push.pubsub.terms import Cancellable, ClientTransport, Dialect, Terms
 
 _BUDGET_WINDOW_MS = 60_000
@@ -81,6 +82,7 @@ class Session:
         "_tokens_at_ms",
         "_transport",
         "_views",
+        "chain",
         "client_id",
         "context",
         "login_ms",
@@ -97,6 +99,7 @@ class Session:
         self.login_ms: int | None = None
         self.since_ms = terms.now_ms()
         self.context: dict[str, object] = {}
+        self.chain: Chain = []
         self.outbox = Outbox(terms.outbox_bytes, terms.hub.budget, self._current)
         self._dialect = dialect
         self._transport = transport

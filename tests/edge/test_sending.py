@@ -1,15 +1,16 @@
 """The loop over the sockets, compiled and in Python: one outcome."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange_push.edge.sending import send_each, send_each_in_python
-from exchange_push.edge.transport import SendEach
 
+SendEach = Callable[[dict[Any, Any], dict[Any, int]], list[tuple[Any, int]]]
 BOTH = pytest.mark.parametrize("send", [send_each, send_each_in_python])
 
 
@@ -57,22 +58,24 @@ def pair() -> Iterator[Pairs]:
 def test_what_every_socket_takes_is_told_of_none(send: SendEach, pair: Pairs) -> None:
     number = pair.near[0].fileno()
 
-    assert send([number, number], [[b"a"], (b"b", b"", b"c")]) == []
+    assert send({1: [b"a"], 2: (b"b", b"", b"c")}, {1: number, 2: number}) == []
     assert pair.read() == [b"abc"]
-    assert send([], []) == []
+    assert send({}, {}) == []
 
 
 @BOTH
 def test_where_there_is_no_socket_nothing_is_taken(send: SendEach, pair: Pairs) -> None:
-    assert send((-1, pair.near[0].fileno()), ([b"a"], [b"b"])) == [(0, 0)]
-    assert pair.read() == [b"b"]
+    chains = {"ann": [b"a"], "bob": [b"b"], "cid": [b"c"]}
+
+    assert send(chains, {"ann": -1, "cid": pair.near[0].fileno()}) == [("ann", 0), ("bob", 0)]
+    assert pair.read() == [b"c"]
 
 
 @BOTH
 def test_a_chain_may_have_more_pieces_than_the_system_takes_at_once(send: SendEach, pair: Pairs) -> None:
     pieces = [bytes([number % 256]) for number in range(2_500)]
 
-    assert send([pair.near[0].fileno()], [pieces]) == []
+    assert send({1: pieces}, {1: pair.near[0].fileno()}) == []
     assert pair.read() == [b"".join(pieces)]
 
 
@@ -81,26 +84,30 @@ def test_neighbours_may_have_the_same_chain(send: SendEach, pair: Pairs) -> None
     number = pair.near[0].fileno()
     chain = [b"a", b"b"]
 
-    assert send([number] * 5, [chain, chain, list(chain), [b"a"], [b"a", b"c"]]) == []
+    chains = dict(enumerate([chain, chain, list(chain), [b"a"], [b"a", b"c"]]))
+
+    assert send(chains, dict.fromkeys(chains, number)) == []
     assert pair.read() == [b"abababaac"]
 
 
 @BOTH
-def test_as_many_sockets_as_chains_are_expected(send: SendEach) -> None:
-    with pytest.raises(ValueError, match=r"as many|argument"):
-        send([-1], [])
-
-
-@BOTH
 @pytest.mark.parametrize(
-    ("sockets", "chains"),
-    [([None], [[b""]]), ([1 << 80], [[b""]]), ([-1], [[None]]), ([-1], [[b"a", None]]), ([-1], [None]), (None, [])],
+    ("chains", "sockets"),
+    [
+        ({1: [b""]}, {1: None}),
+        ({1: [b""]}, {1: 1 << 80}),
+        ({1: [None]}, {1: -1}),
+        ({1: [b"a", None]}, {1: -1}),
+        ({1: None}, {1: -1}),
+        ({1: [b"a"]}, None),
+        (None, {}),
+    ],
 )
 def test_what_is_no_socket_or_no_bytes_is_an_error_and_sends_nothing(
-    send: SendEach, sockets: list[int], chains: list[list[bytes]]
+    send: SendEach, chains: dict[Any, list[bytes]], sockets: dict[Any, int]
 ) -> None:
-    with pytest.raises((TypeError, OverflowError)):
-        send(sockets, chains)
+    with pytest.raises((TypeError, OverflowError, AttributeError)):
+        send(chains, sockets)
 
 
 sizes = st.one_of(st.integers(0, 300), st.integers(0, 30_000))
@@ -113,19 +120,20 @@ def test_compiled_or_not_the_sockets_take_the_same_bytes(plan: list[tuple[bool, 
     made: dict[tuple[int, int], bytes] = {}
     for send in (send_each, send_each_in_python):
         pairs = Pairs([gone for gone, _ in plan])
-        sockets, wires = [], []
+        sockets: dict[int, int] = {}
+        wires: dict[int, list[bytes]] = {}
         for index, (_, of_socket) in enumerate(plan):
             for number, chain in enumerate(of_socket):
                 seed = 0 if alike else number  # with equal pieces, being one object, chains may be equal too
-                sockets.append(pairs.near[index].fileno())
-                wires.append([made.setdefault((seed, size), bytes([seed]) * size) for size in chain])
-        rest = send(sockets, wires)
+                sockets[len(wires)] = pairs.near[index].fileno()
+                wires[len(wires)] = [made.setdefault((seed, size), bytes([seed]) * size) for size in chain]
+        rest = send(wires, sockets)
         read = pairs.read()
         pairs.close()
         outcomes.append((rest, read))
         taken = dict(rest)
         whole = b"".join(
-            joined[: taken.get(index, len(joined))] for index, joined in enumerate(b"".join(chain) for chain in wires)
+            joined[: taken.get(index, len(joined))] for index, joined in enumerate(map(b"".join, wires.values()))
         )
         assert len(whole) == sum(map(len, read))
         assert sorted(whole) == sorted(b"".join(read))

@@ -14,7 +14,7 @@ from exchange_push.errors import CloseCode
 from exchange_push.pubsub.channel import Channel
 from exchange_push.pubsub.outbox import PORTION_BYTES, Budget, Outbox
 from exchange_push.pubsub.publication import Publication
-from exchange_push.pubsub.round import RUN_BYTES, Round
+from exchange_push.pubsub.round import RUN_BYTES, Chain, Round
 from exchange_push.wire.frame import TEXT, frame
 from tests.edge.trickle import Client, Place
 from tests.fakes import LoggedFailures
@@ -37,6 +37,7 @@ class Through:
         self.closed: CloseCode | None = None
         self.transport = StringTransport()
         self.outbox = Outbox(200_000, Budget(200_000), self._state)
+        self.chain: Chain = []
         self.writer = Writer(self, self, turn)
         self.got: list[bytes] = []
 
@@ -77,7 +78,7 @@ def test_what_is_published_in_a_turn_leaves_in_one_write_too() -> None:
     clock, round = Clock(), Round()
     client = Through(Turn(clock, round))
     for wire in (b"a", b"b"):
-        round.add({client: None}, wire, Publication(TRADE))
+        round.add({client: client.chain}, wire, Publication(TRADE))
     clock.advance(0)
 
     assert client.got == [b"ab"]
@@ -89,7 +90,7 @@ def test_a_lot_does_not_wait_for_the_turn_to_end(published: bool) -> None:
     client = Through(Turn(Clock(), round))
     wire = b"x" * (RUN_BYTES if published else PORTION_BYTES)
     if published:
-        round.add({client: None}, wire, Publication(TRADE))
+        round.add({client: client.chain}, wire, Publication(TRADE))
     else:
         client.writer.say(wire)
 
@@ -103,7 +104,7 @@ def test_nothing_is_written_to_who_does_not_read_until_it_does(published: bool) 
     client.writer.pauseProducing()
     client.writer.pauseProducing()
     if published:
-        round.add({client: None}, b"a", Publication(TRADE))
+        round.add({client: client.chain}, b"a", Publication(TRADE))
     else:
         client.writer.say(b"a")
     clock.advance(0)
@@ -138,7 +139,7 @@ def test_nothing_is_written_after_a_writer_was_stopped() -> None:
     clock, round = Clock(), Round()
     client = Through(Turn(clock, round))
     client.writer.say(b"a")
-    round.add({client: None}, b"b", Publication(TRADE))
+    round.add({client: client.chain}, b"b", Publication(TRADE))
     client.writer.stop()
     clock.advance(0)
     client.writer.say(b"c")
@@ -160,7 +161,7 @@ def test_of_a_lot_a_transport_gets_no_more_than_until_it_says_stop() -> None:
     client.send_bytes = send_bytes  # type: ignore[method-assign]
     wires = [bytes([number]) * 20_000 for number in range(8)]
     for wire in wires:
-        round.add({client: None}, wire, Publication(TRADE))
+        round.add({client: client.chain}, wire, Publication(TRADE))
     clock.advance(0)
 
     assert client.got == wires[:4]

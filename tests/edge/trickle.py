@@ -4,7 +4,7 @@ All but socket and reactor is the real thing: Twisted's buffer and producer call
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -13,6 +13,7 @@ from twisted.internet.tcp import Connection
 
 from exchange_push import catalog
 from exchange_push.edge.websocket import ClientFactory, ClientOptions, ClientProtocol, Door
+from exchange_push.pubsub.round import Member
 from exchange_push.pubsub.session import Session
 from exchange_push.wire.dialects.plain import PLAIN
 from tests.pubsub.lobby import Lobby, unframe
@@ -132,16 +133,18 @@ class Place:
     def _converse(self, protocol: ClientProtocol) -> Session:
         return Session(self.lobby.next_id(), "", PLAIN, protocol, self.lobby.terms)
 
-    def _send_each(self, sockets: Sequence[int], chains: Sequence[Sequence[bytes]]) -> list[tuple[int, int]]:
+    def _send_each(
+        self, chains: Mapping[Member, Sequence[bytes]], sockets: dict[Member, int]
+    ) -> list[tuple[Member, int]]:
         rest = []
-        for index, (number, chain) in enumerate(zip(sockets, chains, strict=True)):
+        for member, chain in chains.items():
             wire = b"".join(chain)
             try:
-                taken = self.clients[number].socket.send(wire)
+                taken = self.clients[sockets[member]].socket.send(wire)
             except OSError:
                 taken = 0
             if taken != len(wire):
-                rest.append((index, taken))
+                rest.append((member, taken))
         return rest
 
     def connect(self, *channels: str) -> Client:

@@ -93,11 +93,18 @@ class Exchange:
         self,
         *names: str,
         wanted: Callable[[Channel], bool] = lambda channel: True,
+        any_wanted: Callable[[ChannelKind], bool] = lambda kind: True,
         products: Mapping[str, Product] | None = None,
         now_ms: int = 0,
         past: Past | None = None,
     ) -> None:
-        self.board = Board(kinds(*names) if names else KINDS, wanted=wanted, products=products or {}, past=past)
+        self.board = Board(
+            kinds(*names) if names else KINDS,
+            wanted=wanted,
+            any_wanted=any_wanted,
+            products=products or {},
+            past=past,
+        )
         self.now_ms = now_ms
         self.published: list[tuple[int, Publication]] = []
 

@@ -71,6 +71,21 @@ def test_what_is_published_without_a_new_event_is_not_counted() -> None:
     assert len(exchange.found) <= 1
 
 
+def test_of_many_publications_on_one_tick_some_are_counted_each_time_others() -> None:
+    exchange = Timed("trades")
+    symbols = [f"S{number}" for number in range(1_000)]
+    for second in range(40):
+        exchange.at(
+            second * 100 + 10,
+            *(trade(second, "7", "1", T + second * 1_000 + n, symbol=s) for n, s in enumerate(symbols)),
+        )
+    exchange.run(100)
+
+    counted = [time - T for _, _, time, _ in exchange.found]
+    assert 40 * 64 <= len(counted) <= 40 * 128
+    assert len({time % 1_000 for time in counted}) > 500
+
+
 def test_all_candles_are_one_kind_and_all_symbols_another() -> None:
     exchange = Timed("kline_1m", "kline_1d", "*@ticker")
     exchange.at(1_010, trade(1, "7", "1", T, symbol="A"))

@@ -154,8 +154,8 @@ def test_it_comes_every_second_without_trades_when_the_markets_second_is_over() 
     exchange.apply(trade(2, "7", "1", T + 2_000))
     exchange.run(3_100)
     closes = [(now_ms, data.data.close_time - T) for now_ms, data in exchange.published]  # type: ignore[attr-defined]
-    # At 2,000 of the wall the market is at 2,850 still, and its second over at 2,150.
-    assert closes == [(1_000, 2_000), (2_150, 3_000), (3_150, 4_000)]
+    # At 2,000 of the wall the market is at 2,850 still, its second over at 2,150; a little later the windows move.
+    assert closes == [(1_250, 2_000), (2_250, 3_000), (3_250, 4_000)]
 
 
 def test_an_empty_window_has_the_last_price_throughout() -> None:
@@ -258,3 +258,23 @@ def test_an_average_between_two_digits_goes_to_the_even_one() -> None:
     exchange.apply(trade(1, "0.000000005", "1", T), trade(2, "0.000000025", "1", T), trade(3, "1", "1", T + 1_000))
     exchange.run(1_000)
     assert exchange.state("S@ticker")["weightedAvg"] == "0.00000002"
+
+
+def test_who_comes_to_all_tickers_late_hears_from_then_on_what_all_others_hear() -> None:
+    """While nobody listens to them, nobody compares them either."""
+    listening = False
+    early, late = Exchange(), Exchange(wanted=lambda channel: listening, any_wanted=lambda kind: listening)
+    names = ("*@ticker", "*@miniticker", "*@ticker_1h", "S@ticker", "S@avgprice")
+    for second in range(20):
+        events = [trade(second, str(7 + second % 3), "1", T + 1_000 * second, symbol=symbol) for symbol in "SQ"]
+        if second % 4:
+            events.pop()
+        if second == 10:
+            listening = True
+            assert [late.state(name) for name in names] == [early.state(name) for name in names]
+        for exchange in (early, late):
+            exchange.published.clear()
+            exchange.apply(*events)
+            exchange.run(1_000)
+        assert [late.sent(name) for name in names] == [early.sent(name) if listening else [] for name in names]
+    assert late.sent("*@ticker")

@@ -1,10 +1,11 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange_push.pubsub.channel import Channel
 from exchange_push.pubsub.outbox import Budget, Outbox
 from exchange_push.pubsub.publication import Publication
-from exchange_push.pubsub.round import ROUND_BYTES, RUN_BYTES, Chain, Member, Round
+from exchange_push.pubsub.round import ROUND_BYTES, RUN_BYTES, Audience, Chain, Member, Round
 from tests.pubsub.lobby import TRADES, Lobby
 
 NEWS = Publication(Channel(TRADES, "A"), None)
@@ -13,6 +14,7 @@ NEWS = Publication(Channel(TRADES, "A"), None)
 class Listener:
     def __init__(self) -> None:
         self.outbox = Outbox(1 << 40, Budget(1 << 40), lambda channel: None)
+        self.chain: Chain = []
         self.got = b""
 
     def deliver(self, wire: bytes, publication: Publication) -> bool:
@@ -20,22 +22,35 @@ class Listener:
         return True
 
 
+def all_of(*listeners: Listener) -> Audience:
+    return {listener: listener.chain for listener in listeners}
+
+
 def end(round: Round, *listeners: Listener) -> dict[Member, Chain]:
-    """What the end of a turn does: all that waits, together or apart, is sent."""
-    together = round.take()
+    """What the end of a turn does: all that waits, together or apart, is sent. Gives what was sent together."""
+    sent: dict[Member, Chain] = {}
+    whole: dict[int, Chain] = {}
+
+    def send(together: dict[Member, Chain]) -> list[tuple[Member, int]]:
+        for member, chain in together.items():
+            assert isinstance(member, Listener)
+            member.got += b"".join(chain)
+            sent[member] = whole.setdefault(id(chain), list(chain))  # what is one object stays one
+        return []
+
+    assert round.send(send) == []
     for listener in listeners:
-        if listener in together:
-            listener.got += b"".join(together[listener])
+        assert listener.chain == []
         while portion := listener.outbox.take():
             listener.got += portion
         round.rejoin(listener)
-    return together
+    return sent
 
 
 def test_what_one_audience_gets_in_a_turn_is_one_chain_for_all_of_it() -> None:
     round = Round()
     ann, bob = Listener(), Listener()
-    both = {ann: None, bob: None}
+    both = all_of(ann, bob)
     for wire in (b"1", b"2"):
         round.add(both, wire, NEWS)
     together = end(round, ann, bob)
@@ -48,9 +63,9 @@ def test_what_one_audience_gets_in_a_turn_is_one_chain_for_all_of_it() -> None:
 def test_of_several_audiences_each_member_gets_the_pieces_in_order() -> None:
     round = Round()
     ann, bob, cid = Listener(), Listener(), Listener()
-    round.add({ann: None, bob: None, cid: None}, b"1", NEWS)
-    round.add({cid: None}, b"2", NEWS)
-    round.add({ann: None, bob: None}, b"3", NEWS)
+    round.add(all_of(ann, bob, cid), b"1", NEWS)
+    round.add(all_of(cid), b"2", NEWS)
+    round.add(all_of(ann, bob), b"3", NEWS)
     together = end(round, ann, bob, cid)
 
     assert (ann.got, bob.got, cid.got) == (b"13", b"13", b"12")
@@ -59,7 +74,7 @@ def test_of_several_audiences_each_member_gets_the_pieces_in_order() -> None:
 
 def test_what_is_said_to_one_comes_after_what_was_published_before_and_before_what_comes_after() -> None:
     round, ann, bob = Round(), Listener(), Listener()
-    both = {ann: None, bob: None}
+    both = all_of(ann, bob)
     round.add(both, b"1", NEWS)
     round.part(ann)
     ann.outbox.put(b"ann")
@@ -71,7 +86,7 @@ def test_what_is_said_to_one_comes_after_what_was_published_before_and_before_wh
 
 def test_who_has_nothing_of_its_own_waiting_any_more_is_together_with_the_others_again() -> None:
     round, ann, bob = Round(), Listener(), Listener()
-    both = {ann: None, bob: None}
+    both = all_of(ann, bob)
     round.part(ann)
     end(round, ann, bob)
     round.add(both, b"1", NEWS)
@@ -82,7 +97,7 @@ def test_who_has_nothing_of_its_own_waiting_any_more_is_together_with_the_others
 
 def test_what_was_sent_to_one_alone_is_not_sent_again_when_it_rejoins_in_the_same_turn() -> None:
     round, ann, bob = Round(), Listener(), Listener()
-    both = {ann: None, bob: None}
+    both = all_of(ann, bob)
     round.part(ann)
     round.add(both, b"1", NEWS)
     ann.got += ann.outbox.take()
@@ -95,10 +110,10 @@ def test_what_was_sent_to_one_alone_is_not_sent_again_when_it_rejoins_in_the_sam
 
 def test_who_comes_hears_nothing_of_before_and_who_goes_nothing_of_after() -> None:
     round, ann, bob = Round(), Listener(), Listener()
-    audience = {ann: None}
+    audience = all_of(ann)
     round.add(audience, b"1", NEWS)
     round.changing(audience)
-    audience[bob] = None
+    audience[bob] = bob.chain
     round.add(audience, b"2", NEWS)
     round.changing(audience)
     del audience[ann]
@@ -110,11 +125,36 @@ def test_who_comes_hears_nothing_of_before_and_who_goes_nothing_of_after() -> No
 
 def test_for_who_has_left_nothing_waits() -> None:
     round, ann = Round(), Listener()
-    round.add({ann: None}, b"1", NEWS)
+    round.add(all_of(ann), b"1", NEWS)
     round.leave(ann)
 
-    assert round.take() == {}
+    assert end(round, ann) == {}
     assert not round.apart
+
+
+def test_who_does_not_take_all_is_told_with_what_it_was_to_take_and_nothing_waits_any_more() -> None:
+    round, ann, bob = Round(), Listener(), Listener()
+    for audiences in ([all_of(ann, bob)], [all_of(ann, bob), all_of(bob)]):
+        for audience in audiences:
+            round.add(audience, b"news", NEWS)
+        found = round.send(lambda together: [(bob, 3)])
+
+        assert [(member, b"".join(chain), taken) for member, chain, taken in found] == [
+            (bob, b"news" * len(audiences), 3)
+        ]
+        assert end(round, ann, bob) == {}
+
+
+def test_a_fault_while_sending_leaves_nothing_to_be_sent_twice() -> None:
+    round, ann, bob = Round(), Listener(), Listener()
+    round.add(all_of(ann, bob), b"1", NEWS)
+    round.add(all_of(ann), b"2", NEWS)
+    with pytest.raises(ZeroDivisionError):
+        round.send(lambda together: [(ann, 1 // 0)])
+    round.add(all_of(ann), b"3", NEWS)
+    end(round, ann, bob)
+
+    assert (ann.got, bob.got) == (b"3", b"")
 
 
 def test_a_turn_begins_with_its_first_frame_and_is_full_at_a_bound_of_all_its_frames() -> None:
@@ -122,13 +162,13 @@ def test_a_turn_begins_with_its_first_frame_and_is_full_at_a_bound_of_all_its_fr
     calls: list[str] = []
     round.begin = lambda: calls.append("begin")
     round.full = lambda: calls.append("full")
-    round.add({ann: None}, b"1", NEWS)
-    both = {ann: None, bob: None}
+    round.add(all_of(ann), b"1", NEWS)
+    both = all_of(ann, bob)
     round.add(both, bytes(RUN_BYTES - 1), NEWS)
     assert calls == ["begin"]
     round.add(both, b"1", NEWS)
     assert calls == ["begin", "full"]
-    round.take()
+    end(round, ann, bob)
     for _ in range(ROUND_BYTES // (RUN_BYTES - 1)):
         round.add(dict(both), bytes(RUN_BYTES - 1), NEWS)
     assert calls == ["begin", "full", "begin"]
@@ -144,7 +184,10 @@ def test_what_many_sessions_get_is_encoded_once() -> None:
         client.ask({"op": "subscribe", "channels": ["A@trades", "B@trades"]})
     for number in range(8):
         assert lobby.publish(Channel(TRADES, "AB"[number % 2]), number) == (100, 0)
-    together = lobby.hub.round.take()
+    together: dict[Member, Chain] = {}
+    lobby.hub.round.send(
+        lambda chains: together.update({member: list(chain) for member, chain in chains.items()}) or []
+    )
 
     assert len(together) == 100
     assert {len(chain) for chain in together.values()} == {8}
@@ -170,7 +213,7 @@ actions = st.lists(
 def test_everybody_gets_what_it_would_get_alone_in_the_same_order(steps: list[tuple[str, ...]]) -> None:
     round = Round()
     listeners = [Listener() for _ in range(5)]
-    audiences: list[dict[Member, None]] = [dict.fromkeys(listeners[: 2 * size]) for size in range(3)]
+    audiences = [all_of(*listeners[: 2 * size]) for size in range(3)]
     expected = dict.fromkeys(listeners, b"")
     for number, step in enumerate(steps):
         wire = b"<%d>" % number
@@ -187,7 +230,7 @@ def test_everybody_gets_what_it_would_get_alone_in_the_same_order(steps: list[tu
                 expected[listeners[member]] += wire
             case ("come", int(member), int(group)):
                 round.changing(audiences[group])
-                audiences[group][listeners[member]] = None
+                audiences[group][listeners[member]] = listeners[member].chain
             case ("go", int(member), int(group)):
                 round.changing(audiences[group])
                 audiences[group].pop(listeners[member], None)

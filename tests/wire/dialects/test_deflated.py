@@ -66,7 +66,8 @@ def test_a_publication_is_encoded_and_compressed_once_for_all() -> None:
     for client in clients:
         client.ask({"op": "subscribe", "channel": "A@ticker"})
     lobby.publish(PRICE, LONG)
-    wires = [wire for chain in lobby.hub.round.take().values() for wire in chain]
+    wires: list[bytes] = []
+    lobby.hub.round.send(lambda chains: [wires.extend(chain) for chain in chains.values()] and [])
 
     assert plain.encoded == 1
     assert len(wires) == 100
