@@ -52,8 +52,7 @@ COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
     ChannelKind("bookticker", _SYMBOL, _CONFLATE,   50, of_book=True): BookTickerFeed,
     ChannelKind("ticker",     _EVERY,  _RESYNC,   1000): EveryTickerFeed,
     ChannelKind("markprice",  _EVERY,  _RESYNC,   1000): EveryMarkPriceFeed,
-    # The same in other doses. Slower chains of the book stand behind the one that they are made of, and so does what
-    # tells of best bids and asks.
+    # The same in other doses. Slower chains of the book stand behind the one that they are made of.
     ChannelKind("depth_250ms", _SYMBOL, _RESYNC,   250, of_book=True): SlowDepthFeed,
     ChannelKind("depth_500ms", _SYMBOL, _RESYNC,   500, of_book=True): SlowDepthFeed,
     ChannelKind("depth_1s",   _SYMBOL, _RESYNC,   1000, after_ms=600, of_book=True): SlowDepthFeed,

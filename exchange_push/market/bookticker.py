@@ -1,6 +1,7 @@
 """`@bookticker`: best bid and ask, when they changed; `*@bookticker`: those of all symbols that changed."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,17 +23,8 @@ class BookTickerData(msgspec.Struct, frozen=True, rename="camel"):
     time: int
 
 
-def quotes(markets: Markets) -> dict[Market, tuple[int, BookTickerData]]:
-    """Best bid and ask of each book in sync, as last looked at, with its losses then: one for both feeds."""
-    return {}
-
-
 class BookTickerFeed(TopFeed[BookTickerData]):
     """The best bid and ask."""
-
-    def __init__(self, kind: ChannelKind, markets: Markets) -> None:
-        super().__init__(kind, markets)
-        self._last = markets.shared(quotes)
 
     def _look(self, book: Book, last: BookTickerData | None) -> BookTickerData | None:
         quote = book.quote()
@@ -53,45 +45,59 @@ class SymbolBookTickerData(msgspec.Struct, frozen=True, rename="camel"):
     time: int
 
 
+class _Seen(NamedTuple):
+    """A symbol's, as last looked at, with losses and shift of its book then."""
+
+    losses: int
+    shift: int
+    data: SymbolBookTickerData
+
+
 class EveryBookTickerFeed:
     """One array a second of the symbols whose best bid or ask changed; the state is the array of all.
 
-    Without those whose book is out of sync. In the catalogue it stands behind the feed of `@bookticker`, which looks.
+    Without those whose book is out of sync; one that is in sync again counts as a change.
     """
 
     def __init__(self, kind: ChannelKind, markets: Markets) -> None:
         self._channel = Channel(kind, ALL)
         self._markets = markets
-        self._quotes = markets.shared(quotes)
-        self._last: dict[Market, tuple[int, BookTickerData]] = {}
+        self._booked: dict[Market, None] = {}
+        self._last: dict[Market, _Seen] = {}
         self._all: Publication | None = None
 
     def flush(self, tick: Tick, due: bool) -> list[Publication]:
+        self._booked.update(tick.booked)
         if not due:
             return []
-        self._all = None
-        last, self._last = self._last, dict(self._quotes)
-        if not self._markets.wanted(self._channel):
-            return []
-        publication = self._publication(market for market, quote in self._last.items() if quote is not last.get(market))
-        return [] if publication is None else [publication]
+        booked, self._booked = self._booked, {}
+        changed = [market for market in booked if self._update(market)]
+        return [self._publication(changed)] if changed and self._markets.wanted(self._channel) else []
 
     def state(self, owner: str) -> Publication | None:
-        if self._all is None:
+        if self._all is None and self._last:
             self._all = self._publication(self._last)
         return self._all
 
-    def _publication(self, markets: Iterable[Market]) -> Publication | None:
-        """Of those of these markets whose book was not lost since it was looked at."""
-        data: list[SymbolBookTickerData] = []
-        shifts: list[int] = []
-        for market in markets:
-            losses, quote = self._last[market]
-            if market.book is not None and market.book.losses == losses:
-                data.append(SymbolBookTickerData(market.symbol, *msgspec.structs.astuple(quote)))
-                shifts.append(market.book.shift)
-        if not data:
-            return None
-        publication = Publication(self._channel, data)
-        publication.shifts = shifts
+    def _update(self, market: Market) -> bool:
+        book, last = market.book, self._last.get(market)
+        if book is None or not book.in_sync:
+            if last is not None:
+                del self._last[market]
+                self._all = None
+            return False
+        quote = book.quote()
+        if last is not None and last.losses == book.losses:
+            data = last.data
+            if quote == (data.bid, data.bid_qty, data.ask, data.ask_qty):
+                return False
+        data = SymbolBookTickerData(market.symbol, *quote, book.id, book.time)
+        self._last[market] = _Seen(book.losses, book.shift, data)
+        self._all = None
+        return True
+
+    def _publication(self, markets: Iterable[Market]) -> Publication:
+        seen = [self._last[market] for market in markets]
+        publication = Publication(self._channel, [each.data for each in seen])
+        publication.shifts = [each.shift for each in seen]
         return publication
