@@ -72,7 +72,8 @@ def send(port: int, rate: int, depth: int, seconds: float) -> None:
         due = int((time.monotonic() - begin_s) * depth)
         while changed + 20 <= due:
             changes: list[list[object]] = []
-            for at in (number % SYMBOLS for number in range(changed, changed + 20)):
+            for _ in range(20):
+                at = rng.randrange(SYMBOLS)
                 books[at] += 1
                 quantity = f"{1 + rng.randrange(1000) / 1000:.3f}"
                 changes.append(["depth", _name(at), books[at], books[at], now_ms, [["99.99", quantity]], []])

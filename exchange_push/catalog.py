@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from exchange_push.market.avgprice import AveragePriceFeed
-from exchange_push.market.bookticker import BookTickerFeed
+from exchange_push.market.bookticker import BookTickerFeed, EveryBookTickerFeed
 from exchange_push.market.depth import BestLevelsFeed, DepthFeed
 from exchange_push.market.executions import ExecutionsFeed
 from exchange_push.market.feed import FeedFactory
@@ -62,6 +62,7 @@ COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
     ChannelKind("trade",      _SYMBOL, _QUEUE,      50, ring_size=600): ExecutionsFeed,
     ChannelKind("miniticker", _SYMBOL, _CONFLATE, 1000): MiniTickerFeed,
     ChannelKind("miniticker", _EVERY,  _RESYNC,   1000): EveryMiniTickerFeed,
+    ChannelKind("bookticker", _EVERY,  _RESYNC,   1000, after_ms=800, of_book=True): EveryBookTickerFeed,
     ChannelKind("ticker_1h",  _SYMBOL, _CONFLATE, 1000): partial(RollingTickerFeed, window="1h"),
     ChannelKind("ticker_4h",  _SYMBOL, _CONFLATE, 1000): partial(RollingTickerFeed, window="4h"),
     ChannelKind("ticker_1d",  _SYMBOL, _CONFLATE, 1000): partial(RollingTickerFeed, window="1d"),

@@ -55,7 +55,7 @@ class Udf:
 
         return page
 
-    async def _bars(self, asked: Asked) -> object:
+    async def _bars(self, asked: Asked) -> udf.Bars | udf.NoBars:
         symbol, wanted = self._named(asked), udf.asked(asked.query)
         # One more on either side, since `inside` takes or leaves the one that begins at the end.
         newest = await self._history.candles(symbol, wanted.interval, Span(None, wanted.end + 1, wanted.limit + 1))
@@ -67,14 +67,14 @@ class Udf:
         before = await self._history.candles(symbol, wanted.interval, Span(None, wanted.start, 1))
         return udf.no_bars(before[-1] if before else None)
 
-    def _quotes(self, asked: Asked) -> object:
+    def _quotes(self, asked: Asked) -> udf.Quotes:
         names = [name for name in asked.query.get("symbols", "").split(",") if name]
         if not 1 <= len(names) <= _MOST_QUOTES:
             raise udf.Refused(f"{len(names)} symbols, expected 1 to {_MOST_QUOTES}, separated by commas")
         known = frozenset(self._symbols())
-        return {"s": "ok", "d": [self._quote(name, known) for name in names]}
+        return udf.Quotes([self._quote(name, known) for name in names])
 
-    def _quote(self, name: str, known: Set[str]) -> object:
+    def _quote(self, name: str, known: Set[str]) -> udf.Quote | udf.NoQuote:
         symbol = self._symbol(name, known)
         ticker = None if symbol is None else self._history.state(symbol, "ticker")
         if symbol is None or ticker is None:
@@ -126,6 +126,6 @@ def _digits(numbers: Iterable[str]) -> int:
     return max((len(number.partition(".")[2]) for number in numbers), default=0)
 
 
-def _refusal(failure: Failure) -> object:
+def _refusal(failure: Failure) -> udf.NoAnswer:
     failure.trap(udf.Refused, PageError, StoreUnavailable)
-    return udf.error(failure.getErrorMessage())
+    return udf.NoAnswer(failure.getErrorMessage())

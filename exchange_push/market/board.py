@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from exchange_push.market.bars import Bar, fold, fold_any, fold_running
-from exchange_push.market.book import Book
+from exchange_push.market.book import FROM_ZERO, Book, Numbering
 from exchange_push.market.changes import Changes, Late
 from exchange_push.market.chart import Candles
 from exchange_push.market.clock import LATE_MS, LEAP_MS, PATIENCE_MS, MarketClock
@@ -110,6 +110,8 @@ class Board:
         self._gaps: list[Stretch] = []
         self._told: dict[Market, Stretch] = {}
         self._touched: dict[Market, None] = {}  # since the last changes
+        self._numbering: dict[str, Numbering] = {}  # of books, by symbol, in an earlier run
+        self._ended = False  # nothing is published any more
         self._marked = 0  # when averages of premiums were among them
         self._crossed: dict[Market, None] = {}
         self._doubted: MarketEvent | None = None  # far ahead of all others, and not borne out yet
@@ -197,6 +199,7 @@ class Board:
 
     def flush(self, now_ms: int, *, last: bool = False) -> list[Publication]:
         """What is to be published now; called every TICK_MS. The `last` time, all is due."""
+        self._ended = last
         due: dict[tuple[int, int], bool] = {}
         for cadence in dict.fromkeys(self._cadences.values()):
             every_ms, after_ms = cadence
@@ -234,8 +237,8 @@ class Board:
         """Say of what time it is, and how its update ids go on where an engine's did not."""
         publication.time = self._clock.time
         if publication.channel.kind.of_book:
-            market = self._markets.by_symbol[publication.channel.owner]
-            publication.shift = 0 if market.book is None else market.book.shift
+            market = self._markets.by_symbol.get(publication.channel.owner)
+            publication.shift = 0 if market is None or market.book is None else market.book.shift
 
     def book(self, symbol: str) -> Book | None:
         """The book of a symbol, in sync or not; None: no event of it ever came."""
@@ -281,7 +284,7 @@ class Board:
     def _book(self, market: Market) -> Book:
         self._booked[market] = None
         if market.book is None:
-            market.book = Book(self.epoch)
+            market.book = Book(self.epoch, self._numbering.get(market.symbol, FROM_ZERO))
         return market.book
 
     def _take_trade(self, trade: Trade) -> None:
@@ -525,7 +528,13 @@ class Board:
         if self._clock.time // _MARKS_MS != self._marked:
             self._marked = self._clock.time // _MARKS_MS
             changes.marks = self.marks.saved()
-        changes.state = State(self._clock.heard, self._clock.time, self._recorded.saved(), self._doubted)
+        heard = self._clock.heard
+        stored_ms = None if self._ended else heard
+        books = {symbol: numbering.as_of(stored_ms) for symbol, numbering in self._numbering.items()}
+        for symbol, market in self._markets.by_symbol.items():
+            if market.book is not None:
+                books[symbol] = market.book.numbering(stored_ms)
+        changes.state = State(heard, self._clock.time, self._recorded.saved(), self._doubted, books)
         return changes
 
     def amend(self, interval: str, symbol: str, start: int, bar: Bar, rev: int) -> list[Publication]:
@@ -583,6 +592,7 @@ class Board:
         self._clock.restore(state.heard, state.time)
         self._recorded.restore(state.recorded)
         self._doubted = state.doubted
+        self._numbering = dict(state.books)
         self._second = kept.second
         for symbol in kept.symbols:
             market = self._markets.open(symbol.symbol)

@@ -26,6 +26,10 @@ _BEST: Final = 25  # looked up once after a change: several channels show some o
 # that it already holds left the engine some 100 ms after that.
 RESTART_MS = 10_000
 
+# What an engine makes at most: so the numbers that were shown after a store was last written, before a crash, are
+# below those that the engine's clock allows for.
+_UPDATES_PER_MS = 1_000
+
 
 class Quote(NamedTuple):
     """Best bid and ask; an empty side is None."""
@@ -203,10 +207,38 @@ class Lag:
                 known.setdefault(price, level)
 
 
-class Book:
-    """The book of one symbol. `id` and `time` are of the last update taken in."""
+class Numbering(NamedTuple):
+    """How the updates of a book are numbered for clients that know of no epoch. A store keeps it."""
 
-    def __init__(self, epoch: int) -> None:
+    shift: int = 0
+    """Added to update ids it makes numbers that only grow, and leaves one out where the book was lost in between. Only
+    while the book is in sync."""
+    highest: int = -1
+    """That was given;"""
+    stored_ms: int | None = None
+    """as of this time, if others may have been given after it."""
+
+    def shift_of(self, id: int, time_ms: int) -> int:
+        """What is added from this id on, which comes at this time, in the next run."""
+        highest = self.highest
+        if self.stored_ms is not None:
+            highest += max(1, time_ms - self.stored_ms) * _UPDATES_PER_MS
+        elif id + self.shift == highest:  # nothing has changed since
+            return self.shift
+        return max(self.shift, highest + 1 - id)
+
+    def as_of(self, stored_ms: int | None) -> "Numbering":
+        """These, where others may be given after this time; None: no more are."""
+        return self if self.stored_ms is not None or self.highest < 0 else self._replace(stored_ms=stored_ms)
+
+
+FROM_ZERO: Final = Numbering()
+
+
+class Book:
+    """The book of one symbol. `id` and `time` are of the last update taken in, `numbering` of an earlier run."""
+
+    def __init__(self, epoch: int, numbering: Numbering = FROM_ZERO) -> None:
         self.bids = Side(falling=True)
         self.asks = Side(falling=False)
         self.epoch = epoch
@@ -226,11 +258,11 @@ class Book:
         self.inconsistencies = 0
         """How often a whole book of the id held had other levels."""
         self.shift = 0
-        """Added to update ids it makes numbers that only grow, and leaves one out where the book was lost in between:
-        for clients that know of no epoch. Only while it is in sync."""
+        """As in `Numbering`."""
         self.lags: dict[object, Lag] = {}
         """By the chain whose they are."""
         self._highest = -1  # of these numbers, before the book was last lost
+        self._earlier: Numbering | None = numbering  # until it is in sync
         self._numbered = False  # whether `id` can be compared with what comes
         self._whole = False  # whether the last event taken in was a whole book
         self._waiting: deque[DepthChange] = deque(maxlen=_WAITING_EVENTS)
@@ -303,6 +335,12 @@ class Book:
         lag = self.lags[chain] = Lag(self.published_id, self.published_time, self.losses)
         return lag
 
+    def numbering(self, stored_ms: int | None) -> Numbering:
+        """What a store is to keep at this time; None: nothing is published after it."""
+        if self._earlier is not None:
+            return self._earlier.as_of(stored_ms)
+        return Numbering(self.shift, self.id + self.shift if self.in_sync else self._highest, stored_ms)
+
     @property
     def crossed(self) -> bool:
         """Whether the best bid is not below the best ask: an auction, or levels that are wrong."""
@@ -340,7 +378,11 @@ class Book:
         self.bids.publish()
         self.asks.publish()
         self.in_sync = True
-        self.shift = max(self.shift, self._highest + 1 - self.id)
+        if self._earlier is not None:
+            self.shift = self._earlier.shift_of(self.id, self.time)
+            self._earlier = None
+        else:
+            self.shift = max(self.shift, self._highest + 1 - self.id)
 
     def _lose(self) -> None:
         self.losses += 1

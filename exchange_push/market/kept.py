@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from exchange_push.market.bars import Bar
+from exchange_push.market.book import Numbering
 from exchange_push.market.events import MarketEvent
 from exchange_push.market.interval import INTERVALS
 from exchange_push.market.merged import MergedTrade
@@ -31,6 +32,13 @@ class State(msgspec.Struct, array_like=True):
     recorded: RecordedState
     doubted: MarketEvent | None
     """An event far ahead of all others, not taken in yet."""
+    books: dict[str, Numbering] = {}
+    """By symbol."""
+
+    def begun(self) -> "State":
+        """It, once a server runs that goes on from there."""
+        books = {symbol: numbering.as_of(self.heard) for symbol, numbering in self.books.items()}
+        return msgspec.structs.replace(self, books=books)
 
 
 Running: TypeAlias = dict[str, tuple[Bar | None, Bar | None]]

@@ -7,7 +7,12 @@ from typing import Any, Final
 from msgspec import UNSET, UnsetType
 
 from exchange_push.market.avgprice import AveragePriceData, AveragePriceFeed
-from exchange_push.market.bookticker import BookTickerData, BookTickerFeed
+from exchange_push.market.bookticker import (
+    BookTickerData,
+    BookTickerFeed,
+    EveryBookTickerFeed,
+    SymbolBookTickerData,
+)
 from exchange_push.market.depth import BestLevelsData, BestLevelsFeed, DepthData, DepthFeed
 from exchange_push.market.executions import ExecutionsData, ExecutionsFeed
 from exchange_push.market.feed import FeedFactory
@@ -46,6 +51,7 @@ PAYLOADS: Final[dict[Callable[..., object], Any]] = {
     MarkPriceFeed: MarkPriceData,
     EveryMarkPriceFeed: list[MarkPriceData],
     BookTickerFeed: BookTickerData,
+    EveryBookTickerFeed: list[SymbolBookTickerData],
 }
 
 

@@ -46,11 +46,12 @@ class TopFeed(ABC, Generic[D]):
         if market is None or market.book is None:
             return None
         if market not in self._last:
-            return self._ask(market, market.book) if market.book.in_sync else None
+            return self._ask(market, market.book) if market.book.published_id is not None else None
         return self._state(market) if self._last[market][0] == market.book.losses else None
 
     def _ask(self, market: Market, book: Book) -> Publication | None:
-        """The top of a book that was not looked at yet. This is no look: what others hear does not depend on it."""
+        """The top of a book that `@depth` published and nobody looked at. This is no look: what others hear does not
+        depend on it."""
         as_of = book.losses, book.id
         asked = self._asked.get(market)
         if asked is None or asked[0] != as_of:

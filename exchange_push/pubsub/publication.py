@@ -3,7 +3,7 @@
 A publication is encoded once for all who see it alike: the frame is kept on it, by `View`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from exchange_push.pubsub.channel import Channel, SlowPolicy
@@ -53,7 +53,19 @@ class Publication:
     `checksum`, where the kind has one, is computed when a view asks for it: at once, or never.
     """
 
-    __slots__ = ("_frames", "_numbered", "channel", "checksum", "data", "message", "number", "shift", "slow", "time")
+    __slots__ = (
+        "_frames",
+        "_numbered",
+        "channel",
+        "checksum",
+        "data",
+        "message",
+        "number",
+        "shift",
+        "shifts",
+        "slow",
+        "time",
+    )
 
     def __init__(
         self,
@@ -74,7 +86,9 @@ class Publication:
         self.time = 0
         """When it was made, ms of the time that rules its numbers; of what was pushed, when the hub was given it."""
         self.shift = 0
-        """Added to update ids in `data`, it makes them numbers that only grow."""
+        """Added to update ids in `data`, it makes them numbers that only grow;"""
+        self.shifts: Sequence[int] = ()
+        """of each item, where they are of several symbols."""
         self._frames: dict[View, Frame] = {}
         self._numbered: Publication | None = None
 
@@ -88,7 +102,7 @@ class Publication:
         self._numbered = copy = Publication(
             self.channel, self.data, message=self.message, slow=self.slow, checksum=self.checksum
         )
-        copy.number, copy.time, copy.shift = number, self.time, self.shift
+        copy.number, copy.time, copy.shift, copy.shifts = number, self.time, self.shift, self.shifts
         return copy
 
     def frame(self, view: View) -> Frame:

@@ -3,8 +3,9 @@
 A page or a call more is a row more.
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from types import UnionType
+from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
 
@@ -31,6 +32,7 @@ from exchange_push.wire.described import (
     Send,
     SendAnswer,
 )
+from exchange_push.wire.dialects import udf
 
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
@@ -87,25 +89,27 @@ PUBLIC: Final = (
     Call("get", "/asyncapi.json", "the client protocol, for programs", dict[str, Any]),
     Call("get", "/openapi.json", "this document", dict[str, Any]),
 )
-# The feed of charts says what is wrong in the body, with status 200 (docs/reference/udf.md).
+# The feed of charts says what is wrong with status 200 (docs/reference/udf.md).
+_REFUSED: Final = (200,)
 _CHARTED: Final = Parameter("symbol", str, "", required=True)
 CHARTS: Final = (
-    Call("get", "/udf/config", "what the feed can do", dict[str, Any]),
+    Call("get", "/udf/config", "what the feed can do", udf.Config),
     Call("get", "/udf/time", "s since the epoch", int, answer_type=_TEXT),
-    Call("get", "/udf/symbols", "what a chart has to know of a symbol", dict[str, Any], (_CHARTED,)),
-    Call("get", "/udf/search", "symbols by a part of their names", list[dict[str, Any]],
+    Call("get", "/udf/symbols", "what a chart has to know of a symbol", udf.SymbolInfo, (_CHARTED,),
+         failures=_REFUSED),
+    Call("get", "/udf/search", "symbols by a part of their names", list[udf.Hit],
          (Parameter("query", str, ""), Parameter("type", str, ""), Parameter("exchange", str, ""),
-          Parameter("limit", _Time, ""))),
-    Call("get", "/udf/history", "bars", dict[str, Any],
+          Parameter("limit", _Time, "")), failures=_REFUSED),
+    Call("get", "/udf/history", "bars", udf.Bars | udf.NoBars,
          (_CHARTED, Parameter("resolution", str, "one of those that /udf/config lists", required=True),
           Parameter("from", _Time, "s, inclusive"), Parameter("to", _Time, "s, exclusive"),
-          Parameter("countback", _Time, "outranks from"))),
-    Call("get", "/udf/quotes", "prices of symbols", dict[str, Any],
-         (Parameter("symbols", str, "separated by commas", required=True),)),
+          Parameter("countback", _Time, "outranks from")), failures=_REFUSED),
+    Call("get", "/udf/quotes", "prices of symbols", udf.Quotes,
+         (Parameter("symbols", str, "separated by commas", required=True),), failures=_REFUSED),
 )
-# Answers are in Binance's shapes (docs/reference/binance.md), which no types of ours describe.
 BINANCE: Final = tuple(
-    Call("get", folder + name, "as Binance's endpoint of this name", Any,
+    Call("get", folder + name, "as Binance's endpoint of this name",
+         get_type_hints(endpoint.answer, include_extras=True)["return"],
          tuple(Parameter(parameter, str, "") for parameter in endpoint.names), failures=(400, 418, 429, 503))
     for folder, endpoints in FOLDERS.items()
     for name, endpoint in endpoints.items()
@@ -149,10 +153,10 @@ def openapi(config: Config) -> Schema:
     """The document, with what the operator configured: where back ends push, and whether they need a secret."""
     internal = (_PUBLISH._replace(path=config.api.publish_path), *INTERNAL)
     calls: list[tuple[Call, Any, Schema, str]] = [(call, PageFault, _PUBLIC, "public") for call in PUBLIC]
-    calls += [(call, PageFault, _PUBLIC, "charts") for call in CHARTS]
+    calls += [(call, udf.NoAnswer, _PUBLIC, "charts") for call in CHARTS]
     calls += [(call, BinanceFault, _PUBLIC, "binance") for call in BINANCE if config.binance.enabled]
     calls += [(call, Refusal, _INTERNAL, "internal") for call in internal]
-    schemas = _Schemas([part for call, fault, _, _ in calls for part in (*_parts(call), fault)])
+    schemas = _Schemas(part for call, fault, _, _ in calls for part in (*_parts(call), fault))
     paths: dict[str, Schema] = {}
     for call, fault, server, tag in calls:
         operation = _operation(call, schemas, fault, tag)
@@ -160,7 +164,7 @@ def openapi(config: Config) -> Schema:
             operation["security"] = [{"secret": []}] if config.secret else [{}, {"secret": []}]
         paths.setdefault(call.path, {"servers": [server]})[call.method] = operation
     # Not as its row says: the status is 503, and the body the same, where clients should not be sent.
-    paths["/readyz"]["get"]["responses"]["503"] = _response("not now", Health, schemas)
+    paths["/readyz"]["get"]["responses"]["503"] = _response("not now", schemas.of(Health))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -183,12 +187,20 @@ def openapi(config: Config) -> Schema:
 class _Schemas:
     """The schema of each type, made at once so that equal names are equal things."""
 
-    def __init__(self, types: list[Any]) -> None:
-        found, self.components = described(types)
-        self._by_type = list(zip(types, found, strict=True))
+    def __init__(self, types: Iterable[Any]) -> None:
+        alternatives = _alternatives(*types)
+        found, self.components = described(alternatives)
+        self._by_type = list(zip(alternatives, found, strict=True))
 
-    def __getitem__(self, type: Any) -> Schema:
-        return next(schema for found, schema in self._by_type if found == type)
+    def of(self, *types: Any) -> Schema:
+        """Of what is one of them."""
+        found = [next(schema for known, schema in self._by_type if known == type) for type in _alternatives(*types)]
+        return found[0] if len(found) == 1 else {"anyOf": found}
+
+
+def _alternatives(*types: Any) -> list[Any]:
+    """Those of unions, too: msgspec describes none of two objects or two arrays."""
+    return [each for type in types for each in (get_args(type) if get_origin(type) in (Union, UnionType) else (type,))]
 
 
 def _parts(call: Call) -> Iterator[Any]:
@@ -204,10 +216,13 @@ def _operation(call: Call, schemas: _Schemas, fault: Any, tag: str) -> Schema:
     if call.parameters:
         found["parameters"] = [_parameter(parameter, schemas) for parameter in call.parameters]
     if call.body is not None:
-        found["requestBody"] = {"required": call.body_required, "content": {_JSON: {"schema": schemas[call.body]}}}
-    found["responses"] = {"200": _response("done", call.answer, schemas, call.answer_type)}
+        content = {_JSON: {"schema": schemas.of(call.body)}}
+        found["requestBody"] = {"required": call.body_required, "content": content}
+    answers = [call.answer, fault] if 200 in call.failures else [call.answer]
+    found["responses"] = {"200": _response("done", schemas.of(*answers), call.answer_type)}
     for status in call.failures:
-        found["responses"][str(status)] = _response(_REASONS[status], fault, schemas)
+        if status != 200:
+            found["responses"][str(status)] = _response(_REASONS[status], schemas.of(fault))
     return found
 
 
@@ -220,8 +235,8 @@ def _parameter(parameter: Parameter, schemas: _Schemas) -> Schema:
     found: Schema = {"name": parameter.name, "in": parameter.place, "required": parameter.required}
     if parameter.about:
         found["description"] = parameter.about
-    return {**found, "schema": schemas[parameter.type]}
+    return {**found, "schema": schemas.of(parameter.type)}
 
 
-def _response(about: str, type: Any, schemas: _Schemas, content_type: str = _JSON) -> Schema:
-    return {"description": about, "content": {content_type: {"schema": schemas[type]}}}
+def _response(about: str, schema: Schema, content_type: str = _JSON) -> Schema:
+    return {"description": about, "content": {content_type: {"schema": schema}}}

@@ -14,9 +14,7 @@ LICENSE: Final = {"name": "MIT", "identifier": "MIT"}
 
 def described(types: Iterable[Any]) -> tuple[list[Schema], dict[str, Schema]]:
     """The schema of each type, and by name those that they refer to."""
-    schemas, components = msgspec.json.schema_components(
-        types, schema_hook=_anything, ref_template="#/components/schemas/{name}"
-    )
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     return [_tidy(schema) for schema in schemas], {name: _tidy(schema) for name, schema in components.items()}
 
 
@@ -32,14 +30,9 @@ def our_version() -> str:
     return version("exchange-push")
 
 
-def _anything(type: object) -> Schema:
-    if type is object:
-        return {}
-    raise NotImplementedError
-
-
 def _tidy(found: Any) -> Any:
-    """Without what only some versions of JSON Schema know: pairs are arrays of two alike, and no union has a key."""
+    """Without what only some versions of JSON Schema know: pairs are arrays of two alike, and no union has a key. What
+    is a Decimal goes out as a number."""
     if isinstance(found, list):
         return [_tidy(each) for each in found]
     if not isinstance(found, dict):
@@ -47,9 +40,9 @@ def _tidy(found: Any) -> Any:
     found = {key: _tidy(value) for key, value in found.items() if key != "discriminator"}
     if isinstance(found.get("description"), str):
         found["description"] = cleandoc(found["description"])
-    if "prefixItems" in found:
-        items = found.pop("prefixItems")
-        if any(item != items[0] for item in items):
-            raise NotImplementedError(f"a tuple of unlike things: {items}")
-        found["items"] = items[0]
+    if found.get("format") == "decimal":
+        found["type"] = "number"
+    items = found.get("prefixItems")
+    if items and all(item == items[0] for item in items):
+        found["items"] = found.pop("prefixItems")[0]
     return found

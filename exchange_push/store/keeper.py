@@ -50,7 +50,8 @@ class Store(Protocol):
     """As it is called in the log."""
 
     def load(self) -> Kept | None:
-        """Where the board stood, by the last `write`; None: nowhere yet. This and `place` raise ConfigError."""
+        """Where the board stood, by the last `write`; None: nowhere yet. From now on a server runs, which is stored
+        too. This and `place` raise ConfigError."""
         ...
 
     def place(self) -> tuple[int, int] | None:

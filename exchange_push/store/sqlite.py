@@ -16,6 +16,7 @@ from exchange_push.errors import ConfigError
 from exchange_push.market.changes import Amended, Changes, Late
 from exchange_push.market.exact import EXACT
 from exchange_push.market.interval import INTERVALS
+from exchange_push.market.kept import Kept
 from exchange_push.market.recorded import Taken
 from exchange_push.store.reading import Reader
 from exchange_push.store.tables import (
@@ -86,6 +87,17 @@ class SqliteStore(Reader):
         elif version != VERSION:
             raise ConfigError(f"store: {self.path} is of version {version}, expected {VERSION}")
 
+    def load(self) -> Kept | None:
+        """Where the board stood, and goes on from; None where nothing was ever stored. Raises ConfigError."""
+        kept = super().load()
+        if kept is not None:
+            try:
+                self._put("state", kept.state.begun())
+                self._db.execute("PRAGMA wal_checkpoint").fetchone()  # or a loss of power would take it back
+            except sqlite3.Error as error:
+                raise ConfigError(f"store: {self.path}: {error}") from None
+        return kept
+
     def close(self) -> None:
         self._db.close()
         self._unlock()
@@ -145,8 +157,11 @@ class SqliteStore(Reader):
         db.executemany("INSERT INTO leap VALUES (?, ?)", changes.leaps)
         for what, value in (("state", changes.state), ("place", changes.place)):
             if value is not None:
-                db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (what, encode(value)))
+                self._put(what, value)
         return amended
+
+    def _put(self, what: str, value: object) -> None:
+        self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (what, encode(value)))
 
     def _put_taken(self, by_symbol: Mapping[str, Taken]) -> None:
         self._db.executemany(

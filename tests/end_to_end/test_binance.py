@@ -363,6 +363,26 @@ async def test_streams_of_all_symbols_and_of_marks(start: Start) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_best_bids_and_asks_of_all_symbols_come_symbol_by_symbol(start: Start) -> None:
+    running = start()
+    client = await visit(running, "/ws/!bookTicker")
+    running.feed(BOOK, ["book", "ETHUSDT", 5, T, [["2000", "1"]], []])
+    first = [await client.next(), await client.next()]
+    assert [(quote["s"], quote["u"], quote["b"]) for quote in first] == [
+        ("BTCUSDT", 7000, "50000.00000000"),
+        ("ETHUSDT", 5, "2000.00000000"),
+    ]
+    running.feed(["depth", "ETHUSDT", 6, 6, T + 9, [["2001", "1"]], []])
+    quote = await client.next()
+    assert (quote["s"], quote["u"], quote["b"], quote["a"]) == ("ETHUSDT", 6, "2001.00000000", "0.00000000")
+    late = await visit(running, "/stream?streams=!bookTicker")
+    assert [(message["stream"], message["data"]["u"]) for message in [await late.next(), await late.next()]] == [
+        ("!bookTicker", 7000),
+        ("!bookTicker", 6),
+    ]
+
+
+@pytest_twisted.ensureDeferred
 async def test_compressed_messages_are_those_of_who_asked_for_none(start: Start) -> None:
     running = start()
     await open_market(running)

@@ -137,3 +137,69 @@ async def test_a_server_killed_again_and_again_loses_no_trade_and_counts_none_tw
         assert (tickers[symbol]["count"], tickers[symbol]["firstId"]) == (len(own), 1)
     process.process.terminate()
     assert process.end() == 0
+
+
+class Books:
+    """An engine of one book, which may begin anew in a session of its own; each book has a price of its own."""
+
+    def __init__(self, ports: dict[str, int]) -> None:
+        self._ports = ports
+        self._books = 0
+        self._open()
+
+    def _open(self) -> None:
+        self._sender = Sender(reactor, [(LOOPBACK, self._ports["feed"])], T + self._books)
+        self._port = reactor.listenUDP(0, self._sender, interface=LOOPBACK)
+
+    async def begin_anew(self) -> None:
+        await self.close()
+        self._open()
+
+    async def close(self) -> None:
+        await maybeDeferred(self._port.stopListening)
+
+    async def number(self, id: int) -> int:
+        """The number under which clients of Binance are shown the book of this update id."""
+        self._books += 1
+        self._sender.send([["book", "BTCUSDT", id, T + self._books, [[f"{self._books}", "1"]], []]])
+        found: dict[str, Any] = {}
+        while found.get("bids") != [[f"{self._books}.00000000", "1.00000000"]]:
+            await deferLater(reactor, 0.05)
+            found = await page(self._ports["listen"], "/api/v3/depth", symbol="BTCUSDT")
+        return int(found["lastUpdateId"])
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_update_ids_of_binances_clients_never_go_back_over_stops_and_kills(
+    launch: Launch, ports: dict[str, int]
+) -> None:
+    engine = Books(ports)
+    shown: list[int] = []
+    # Whether the server was killed or stopped before, whether the engine began anew, the update id of its next book.
+    runs = [
+        (False, False, 1_000),
+        (False, False, 1_005),
+        (True, False, 1_010),
+        (False, True, 1),
+        (True, True, 2),
+        (True, False, 3),
+        (False, False, 4),
+    ]
+    process = launch("--store=store.sqlite")
+    process.until("lines listens")
+    for killed, anew, id in runs:
+        if shown:
+            process.process.kill() if killed else process.process.terminate()
+            process.end()
+            process = launch("--store=store.sqlite")
+            process.until("lines listens")
+        if anew:
+            await engine.begin_anew()
+        shown.append(await engine.number(id))
+    await engine.close()
+
+    assert shown[:2] == [1_000, 1_005]
+    assert shown == sorted(set(shown))
+    assert shown[-1] == shown[-2] + 1
+    process.process.terminate()
+    assert process.end() == 0

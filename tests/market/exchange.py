@@ -8,7 +8,7 @@ import msgspec
 
 from exchange_push.market.avgprice import AveragePriceFeed
 from exchange_push.market.board import TICK_MS, Board
-from exchange_push.market.bookticker import BookTickerFeed
+from exchange_push.market.bookticker import BookTickerFeed, EveryBookTickerFeed
 from exchange_push.market.depth import BestLevelsFeed, DepthFeed
 from exchange_push.market.events import (
     BookSnapshot,
@@ -20,7 +20,7 @@ from exchange_push.market.events import (
     Trade,
 )
 from exchange_push.market.executions import ExecutionsFeed
-from exchange_push.market.feed import FeedFactory
+from exchange_push.market.feed import FeedFactory, Past
 from exchange_push.market.interval import INTERVALS
 from exchange_push.market.kline import KlineFeed
 from exchange_push.market.markprice import EveryMarkPriceFeed, MarkPriceFeed
@@ -66,6 +66,7 @@ KINDS: dict[ChannelKind, FeedFactory] = {
             (Owner.EVERY, SlowPolicy.RESYNC, EveryRollingTickerFeed),
         )
     },
+    ChannelKind("bookticker", Owner.EVERY, SlowPolicy.RESYNC, 1_000, of_book=True): EveryBookTickerFeed,
     ChannelKind("avgprice", Owner.SYMBOL, SlowPolicy.CONFLATE, 1_000): AveragePriceFeed,
     ChannelKind("markprice_3s", Owner.SYMBOL, SlowPolicy.CONFLATE, 3_000): MarkPriceFeed,
     ChannelKind("markprice_3s", Owner.EVERY, SlowPolicy.RESYNC, 3_000): EveryMarkPriceFeed,
@@ -95,9 +96,14 @@ class Exchange:
         any_wanted: Callable[[ChannelKind], bool] = lambda kind: True,
         products: Mapping[str, Product] | None = None,
         now_ms: int = 0,
+        past: Past | None = None,
     ) -> None:
         self.board = Board(
-            kinds(*names) if names else KINDS, wanted=wanted, any_wanted=any_wanted, products=products or {}
+            kinds(*names) if names else KINDS,
+            wanted=wanted,
+            any_wanted=any_wanted,
+            products=products or {},
+            past=past,
         )
         self.now_ms = now_ms
         self.published: list[tuple[int, Publication]] = []

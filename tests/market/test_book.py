@@ -1,14 +1,18 @@
 """A client that follows the messages of a depth channel always has the true book."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from exchange_push.market.bars import Bar
 from exchange_push.market.book import Book, Side, checksum
 from exchange_push.market.events import BookSnapshot, DepthChange, Level, Restart
+from exchange_push.market.kept import Kept, State
 from exchange_push.pubsub.publication import Publication
 from tests.market.exchange import Exchange, book, channel, depth, of
 
@@ -490,3 +494,157 @@ def test_the_best_bid_and_ask_are_sent_every_50_ms_when_they_changed() -> None:
     ]
     assert [now_ms for now_ms, _ in exchange.published] == [50, 150]
     assert exchange.state("S@bookticker") == of("S@bookticker", [exchange.published[-1][1]])[0]
+
+
+# -- numbers for clients that know of no epoch
+
+
+class Nothing:
+    """A past without candles."""
+
+    def bars(self, interval: str, start: int, end: int) -> Mapping[str, list[Bar]]:
+        return {}
+
+
+class Server:
+    """A board that is started again from what was stored of it; looks at each number that it shows."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.exchange = Exchange("depth", "depth_250ms", "bookticker", past=Nothing())
+        self.stored = b""
+        self.shown: dict[str, int] = {}
+        """The last one of each channel, over all runs."""
+        self.ids: dict[int, int] = {}
+        """The engine's id by the number that is shown."""
+
+    def tick(self, count: int = 1) -> list[Publication]:
+        publications = [publication for _ in range(count) for publication in self.exchange.tick()]
+        self._look(publications)
+        return publications
+
+    def store(self) -> None:
+        changes = self.exchange.board.changes()
+        assert changes is not None
+        self.stored = msgspec.msgpack.encode(changes.state)
+
+    def crash(self) -> None:
+        self.exchange = Exchange(
+            "depth", "depth_250ms", "bookticker", past=Nothing(), now_ms=self.exchange.now_ms + 1_000
+        )
+        state = msgspec.msgpack.decode(self.stored, type=State)
+        self.exchange.board.restore(Kept(state, []))
+        self.stored = msgspec.msgpack.encode(state.begun())
+
+    def stop(self) -> None:
+        self._look(self.exchange.board.flush(self.exchange.now_ms, last=True))
+        self.store()
+        self.crash()
+
+    def take_whole(self) -> int:
+        """Take a whole book; the number that it is shown under."""
+        self.exchange.apply(self.engine.whole())
+        assert "depth" in [publication.channel.kind.name for publication in self.tick(2)]
+        return self.shown["depth"]
+
+    def _look(self, publications: list[Publication]) -> None:
+        for publication in publications:
+            data: Any = publication.data
+            kind = publication.channel.kind.name
+            id = data.id if kind == "bookticker" else data.last
+            if publication.channel.owner == "S":
+                number = id + publication.shift
+                assert number >= self.shown.get(kind, 0), "it went back"
+                assert self.ids.setdefault(number, id) == id, "it stands for two books"
+                self.shown[kind] = number
+
+
+_runs = st.lists(
+    st.one_of(
+        st.tuples(st.just("change"), st.integers(1, 3)),
+        st.tuples(st.just("lost change"), st.integers(1, 3)),
+        st.tuples(st.just("tick"), st.integers(1, 6)),
+        st.sampled_from([("book",), ("book",), ("anew",), ("session",), ("other",)]),
+        st.sampled_from([("store",), ("store",), ("crash",), ("crash",), ("stop",)]),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@example([("stop",), ("book",), ("tick", 2), ("change", 3), ("tick", 2), ("crash",)])  # before its first write of this
+@given(_runs)
+def test_numbers_only_grow_however_often_engine_and_server_begin_anew(steps: list[Any]) -> None:
+    server = Server()
+    engine, price = server.engine, 0
+    server.take_whole()
+    server.store()
+    for step in steps:
+        match step:
+            case ("change" | "lost change" as what, ids):
+                price += 1
+                event = engine.change([(str(price % 5), str(price))], [], ids)
+                if what == "change":
+                    server.exchange.apply(event)
+            case ("tick", count):
+                server.tick(count)
+            case ("book",):
+                server.exchange.apply(engine.whole())
+            case ("anew",):
+                engine.restart()
+            case ("session",):
+                engine.restart()
+                server.exchange.restart(engine.time)
+            case ("other",):
+                server.exchange.apply(book(engine.time, engine.time, [], [], symbol="OTHER"))
+            case (what,):
+                server.tick()
+                getattr(server, what)()
+    engine.restart()
+    server.crash()
+    before = max(server.shown.values())
+    assert server.take_whole() > before
+
+
+def test_a_server_that_was_stopped_goes_on_with_the_ids_of_an_engine_that_does() -> None:
+    server = Server()
+    first = server.take_whole()
+    assert first == server.engine.id
+
+    server.stop()
+    assert server.take_whole() == first  # it is the same book
+    server.engine.change([], [], 5)
+    server.stop()
+    assert server.take_whole() == first + 5
+
+
+def test_a_number_is_left_out_where_an_engine_began_anew_while_no_server_ran() -> None:
+    server = Server()
+    first = server.take_whole()
+    server.stop()
+    server.engine.restart()
+    anew = server.take_whole()
+    assert anew > first
+    for number in range(1, 4):
+        server.stop()
+        server.engine.change([], [], 1)
+        assert server.take_whole() == anew + number
+
+
+def test_after_a_crash_numbers_are_above_all_that_may_have_been_shown() -> None:
+    server = Server()
+    server.take_whole()
+    server.store()
+    for _ in range(1_000):  # after the store was last written
+        server.exchange.apply(server.engine.change([], [("9", str(server.engine.id))], 3))
+        server.tick()
+    before = server.shown["depth"]
+    assert before == 100_000 + 3_000
+
+    server.crash()
+    server.exchange.apply(book(server.engine.time, server.engine.time, [], [], symbol="OTHER"))
+    server.tick()
+    server.store()  # of the other symbol alone something is known
+    server.crash()
+    server.engine.restart()
+    assert server.take_whole() > before

@@ -55,6 +55,10 @@ def test_the_document_is_valid_by_asyncapis_own_schema(tmp_path: Path) -> None:
     assert not validator.is_valid(document)
 
 
+def test_no_keyword_is_there_that_its_version_of_json_schema_does_not_know() -> None:
+    assert "prefixItems" not in json.dumps(asyncapi(Config()))
+
+
 def test_every_reference_leads_somewhere() -> None:
     document = asyncapi(Config())
     found = references(document)

@@ -3,6 +3,7 @@
 import json
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import pytest_twisted
@@ -12,7 +13,7 @@ from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
 from exchange_push.config import Api, Binance, Config, Internal
 from exchange_push.edge.binance.endpoints import FOLDERS
-from exchange_push.schema.openapi import BINANCE, CHARTS, INTERNAL, PUBLIC, openapi
+from exchange_push.schema.openapi import BINANCE, CHARTS, INTERNAL, PUBLIC, Call, openapi
 from tests.docs.documents import Block, blocks
 from tests.docs.replay import Replay
 from tests.end_to_end.conftest import Start
@@ -210,41 +211,102 @@ async def test_a_query_that_is_refused_is_no_query_of_the_document_or_names_what
 
 
 INDEX = ["index", "BTCUSDT", "elsewhere", "50000", "1", 1_700_000_000_000]
-HEARD = {f"BTCUSDT@{kind}" for kind in ("avgprice", "markprice", "ticker", "ticker_1d", "depth", "trades")}
-GIVEN = {
-    "symbol": "BTCUSDT",
-    "symbols": "BTCUSDT",
-    "pair": "BTCUSDT",
-    "contractType": "PERPETUAL",
-    "interval": "1m",
-    "resolution": "1",
-    "countback": "2",
+HEARD = {
+    f"BTCUSDT@{kind}" for kind in ("avgprice", "bookticker", "markprice", "ticker", "ticker_1d", "depth", "trades")
+}
+CHARTED = {
+    "/udf/config": [{}],
+    "/udf/time": [{}],
+    "/udf/symbols": [{"symbol": "BTCUSDT"}, {"symbol": "NONE"}],
+    "/udf/search": [{"query": "BTC"}, {"limit": "many"}],
+    "/udf/history": [
+        {"symbol": "BTCUSDT", "resolution": "1", "countback": "2"},
+        {"symbol": "BTCUSDT", "resolution": "1", "from": "0", "to": "60"},
+        {"symbol": "BTCUSDT", "resolution": "1", "from": "2000000000", "to": "2000000060"},
+        {"symbol": "BTCUSDT", "resolution": "7"},
+    ],
+    "/udf/quotes": [{"symbols": "BTCUSDT,NONE"}, {}],
 }
 
 
+def questions(call: Call) -> list[dict[str, str]]:
+    """As many as give each answer that there is."""
+    if call in CHARTS:
+        return CHARTED[call.path]
+    names = {parameter.name for parameter in call.parameters}
+    whose: list[dict[str, str]] = [{"symbol": "BTCUSDT"}, {"symbols": '["BTCUSDT"]'}, {}]
+    found = [given for given in whose if given.keys() <= names]
+    if "contractType" in names:
+        found = [{"pair": "BTCUSDT", "contractType": "PERPETUAL"}]
+    if "interval" in names:
+        found = [{**given, "interval": "1m"} for given in found]
+    if "type" in names:
+        found += [{**given, "type": "MINI"} for given in found]
+    return [*found, {"nobody": "knows"}]
+
+
 @pytest_twisted.ensureDeferred
-async def test_pages_in_the_shapes_of_others_answer_what_the_document_says_they_are_asked(start: Start) -> None:
+async def test_pages_in_the_shapes_of_others_answer_all_that_the_document_says_and_no_more(start: Start) -> None:
     running = start()
     client = await running.client(*HEARD)
     running.feed(TRADE, BOOK, INDEX)
     heard: set[str] = set()
     while heard != HEARD:
         heard.add((await client.next())["event"])
+    document = closed(http())
     for call in (*CHARTS, *BINANCE):
-        given = {parameter.name for parameter in call.parameters} & GIVEN.keys()
-        if call in BINANCE and "symbol" in given:
-            given.discard("symbols")  # one of the two
-        found = operation("GET", call.path)
-        assert found is not None
-        status, answer = await get(running, f"{call.path}?{'&'.join(f'{name}={GIVEN[name]}' for name in given)}")
-        assert status == 200, (call.path, answer)
-        of_http(http(), answered(found[1], 200)).validate(answer)
-        if call in CHARTS:
-            assert not isinstance(answer, dict) or answer.get("s") != "error", (call.path, answer)
-        else:
-            status, fault = await get(running, f"{call.path}?nobody=knows")
-            assert status == 400
-            of_http(http(), answered(found[1], 400)).validate(fault)
+        found = document["paths"][call.path]["get"]
+        documented = alternatives(answered(found, 200))
+        said: list[Any] = []
+        for given in questions(call):
+            status, answer = await get(running, f"{call.path}?{urlencode(given)}")
+            if status != 200:
+                assert call in BINANCE
+                of_http(document, answered(found, 400)).validate(answer)
+                continue
+            [kind] = [kind for kind in documented if of_http(document, kind).is_valid(answer)]
+            said.append(kind)
+            for name in answer if isinstance(answer, dict) else ():
+                spoilt = {key: value for key, value in answer.items() if key != name}
+                if kind != {"$ref": "#/components/schemas/NoBars"}:
+                    assert not of_http(document, kind).is_valid(spoilt), (call.path, name)
+        assert all(kind in said for kind in documented), call.path
+
+
+def test_every_answer_is_described() -> None:
+    vague = {
+        path
+        for path, calls in http()["paths"].items()
+        for method, call in calls.items()
+        if method != "servers" and not is_described(answered(call, 200))
+    }
+
+    assert vague == {"/asyncapi.json", "/openapi.json"}  # what is in there, their own specifications say
+    assert all(is_described(schema) for schema in http()["components"]["schemas"].values() if schema["type"] == "array")
+
+
+def is_described(schema: Any) -> bool:
+    if "anyOf" in schema:
+        return all(map(is_described, schema["anyOf"]))
+    if schema.get("type") == "array":
+        return schema.get("maxItems") == 0 or "prefixItems" in schema or is_described(schema.get("items", {}))
+    if schema.get("type") == "object":
+        return is_described(schema.get("additionalProperties", {}))
+    return "$ref" in schema or "type" in schema
+
+
+def alternatives(schema: Any) -> list[Any]:
+    return list(schema.get("anyOf", [schema]))
+
+
+def closed(found: Any) -> Any:
+    """The same document, whose objects have no key that they do not name."""
+    if isinstance(found, list):
+        return [closed(each) for each in found]
+    if not isinstance(found, dict):
+        return found
+    same = {key: closed(value) for key, value in found.items()}
+    return {**same, "additionalProperties": False} if isinstance(found.get("properties"), dict) else same
 
 
 def as_number(text: str) -> object:

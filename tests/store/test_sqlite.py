@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from exchange_push.errors import ConfigError
 from exchange_push.market.bars import Bar
+from exchange_push.market.book import Numbering
 from exchange_push.market.changes import Changes, Late
 from exchange_push.market.events import MarketEvent
 from exchange_push.market.interval import INTERVALS
@@ -86,7 +87,7 @@ def test_a_board_killed_at_any_moment_goes_on_as_if_it_had_not_been(
             stored.tick()
             stored.commit()
         stored.take(2)
-        for _ in range(4):  # a window may have to wait for the store; less than the grace, so that no time passes
+        for _ in range(10):  # until all that falls due with the second is made; a window may have to wait for the store
             stored.tick()
             stored.commit()
     assert killed.candles() == steady.candles()
@@ -122,6 +123,42 @@ def _changes(**fields: Any) -> Changes:
 
 def _minutes(count: int, symbol: str = "A", start: int = T0) -> list[tuple[str, str, int, Bar]]:
     return [("1m", symbol, start + place * 60_000, _bar(start // 1_000 + place * 60)) for place in range(count)]
+
+
+def test_the_numbering_of_books_is_kept_and_who_loads_them_may_crash_from_then_on(tmp_path: Path) -> None:
+    books = {"A": Numbering(5, 12), "B": Numbering(0, 7, T - 1_000), "NEW": Numbering()}
+    store = _store(tmp_path / "store")
+    assert store.load() is None
+    store.write([_changes(state=State(T, T, RecordedState(T, 0, None, []), None, books))])
+    store.close()
+    loaded = []
+    for _ in range(2):
+        store = _store(tmp_path / "store")
+        kept = store.load()
+        assert kept is not None
+        loaded.append(kept.state.books)
+        store.close()
+
+    assert loaded == [books, {**books, "A": Numbering(5, 12, T)}]
+
+
+def test_a_store_of_before_the_numbering_of_books_was_kept_can_be_used(tmp_path: Path) -> None:
+    store = _store(tmp_path / "store")
+    store.write([_changes(state=[T, T, RecordedState(T, 0, None, []), None])])
+    kept = store.load()
+    store.close()
+
+    assert kept is not None
+    assert (kept.state.heard, kept.state.books) == (T, {})
+
+
+def test_a_store_that_cannot_be_written_when_a_server_starts_is_one_line(tmp_path: Path) -> None:
+    store = _store(tmp_path / "store")
+    store.write([_changes(state=State(T, T, RecordedState(T, 0, None, []), None))])
+    store._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(ConfigError, match=r"^store: \S+/store: attempt to write a readonly database$"):
+        store.load()
+    store.close()
 
 
 def test_one_file_is_for_one_store_at_a_time(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from msgspec.structs import asdict
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -15,7 +16,7 @@ from exchange_push.errors import ClientError, StoreUnavailable
 from exchange_push.wire.dialects.binance import params as read
 from exchange_push.wire.dialects.binance.api import Weighed
 from exchange_push.wire.dialects.binance.errors import BinanceError, Code, unsupported
-from exchange_push.wire.dialects.binance.info import rate_limits
+from exchange_push.wire.dialects.binance.info import UsedLimit, rate_limits
 from exchange_push.wire.dialects.binance.params import Params
 
 _WRONG_WEIGHT: Final = 1  # of a request that cannot be answered
@@ -59,8 +60,8 @@ class Asking:
         """Answer a question by the path of its endpoint; what Terms.ask is for who comes from an address."""
 
         def tell(found: Found) -> None:
-            limits: list[dict[str, object]] = [
-                {**limit, "count": found.used.weight} for limit in rate_limits(self.weights.per_minute)
+            limits = [
+                UsedLimit(**asdict(limit), count=found.used.weight) for limit in rate_limits(self.weights.per_minute)
             ]
             if isinstance(found.body, BinanceError):
                 found.body.limits = limits

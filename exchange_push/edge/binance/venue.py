@@ -1,7 +1,7 @@
 """What clients of Binance ask of the market, answered from the same state as the streams, whatever way it came."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from exchange_push.edge.history import FOR_EVER, History, Span
 from exchange_push.market.board import Board
@@ -18,6 +18,10 @@ from exchange_push.wire.dialects.binance.errors import BinanceError, Code, bad_v
 from exchange_push.wire.dialects.binance.info import (
     PERMISSION,
     STATUSES,
+    Coin,
+    Empty,
+    FuturesInfo,
+    SpotInfo,
     coins,
     futures_info,
     rate_limits,
@@ -25,6 +29,8 @@ from exchange_push.wire.dialects.binance.info import (
     status_of,
 )
 from exchange_push.wire.dialects.binance.params import Params
+
+T = TypeVar("T")
 
 _MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 3_600_000
@@ -34,7 +40,8 @@ _WINDOWS_AT_ONCE: Final = 100
 class Venue:
     """`symbols` gives all that exist, `knows` tells whether one does; `channel` finds the channel behind a name of one.
 
-    Each method answers an endpoint from its parameters. They raise BinanceError and StoreUnavailable.
+    Each method answers an endpoint from its parameters; what it returns is what the OpenAPI document says. They raise
+    BinanceError and StoreUnavailable.
     """
 
     def __init__(
@@ -58,11 +65,11 @@ class Venue:
         self.now_ms = now_ms
         self._limits = rate_limits(weight_per_minute)
 
-    def ping(self, params: Params) -> object:
-        return {}
+    def ping(self, params: Params) -> rest.Nothing:
+        return rest.Nothing()
 
-    def time(self, params: Params) -> object:
-        return {"serverTime": self.now_ms()}
+    def time(self, params: Params) -> rest.ServerTime:
+        return rest.ServerTime(self.now_ms())
 
     # -- symbols
 
@@ -76,7 +83,7 @@ class Venue:
             return several
         return [self._one(params)] if "symbol" in params else None
 
-    def _each(self, params: Params, build: Callable[[str], object]) -> object:
+    def _each(self, params: Params, build: Callable[[str], T]) -> T | list[T]:
         """One object for `symbol`, else an array: of `symbols`, or of all of which something is known."""
         if "symbols" not in params and "symbol" in params:
             return build(self._one(params))
@@ -97,7 +104,7 @@ class Venue:
             for symbol in (sorted(self._symbols()) if wanted is None else wanted)
         }
 
-    def exchange_info(self, params: Params) -> object:
+    def exchange_info(self, params: Params) -> SpotInfo:
         kinds = read.texts(params, "permissions")
         if kinds is not None and ("symbol" in params or "symbols" in params):
             raise read.combination("permissions", "symbol, symbols")
@@ -109,16 +116,16 @@ class Venue:
         }
         return spot_info(infos, self._limits, self.now_ms(), permissions=read.flag(params, "showPermissionSets"))
 
-    def futures_info(self, params: Params) -> object:
+    def futures_info(self, params: Params) -> FuturesInfo:
         return futures_info(self._infos(params), self._limits, self.now_ms())
 
-    def coin_futures_info(self, params: Params) -> object:
+    def coin_futures_info(self, params: Params) -> FuturesInfo:
         return futures_info({}, self._limits, self.now_ms())
 
-    def coins(self, params: Params) -> object:
+    def coins(self, params: Params) -> list[Coin]:
         return coins(self._infos({}))
 
-    def none(self, params: Params) -> object:
+    def none(self, params: Params) -> Empty:
         """Of that there is nothing here."""
         return []
 
@@ -133,40 +140,36 @@ class Venue:
     def _data(self, symbol: str, kind: str) -> Any:
         return self._state(symbol, kind).data
 
-    def depth(self, params: Params) -> object:
+    def depth(self, params: Params) -> rest.Depth:
         state = self._state(self._one(params), "depth")
         return rest.depth(state, read.limit(params, 100, 5000))
 
-    def futures_depth(self, params: Params) -> object:
+    def futures_depth(self, params: Params) -> rest.FuturesDepth:
         state = self._state(self._one(params), "depth")
         return rest.futures_depth(state, read.limit(params, 500, 1000), self.now_ms())
 
-    def book_ticker(self, params: Params) -> object:
+    def book_ticker(self, params: Params) -> rest.BookTicker | list[rest.BookTicker]:
         return self._each(params, lambda symbol: rest.book_ticker(symbol, self._data(symbol, "bookticker")))
 
-    def futures_book_ticker(self, params: Params) -> object:
-        def build(symbol: str) -> object:
-            state = self._data(symbol, "bookticker")
-            return {**rest.book_ticker(symbol, state), "time": state.time}
-
-        return self._each(params, build)
+    def futures_book_ticker(self, params: Params) -> rest.FuturesBookTicker | list[rest.FuturesBookTicker]:
+        return self._each(params, lambda symbol: rest.futures_book_ticker(symbol, self._data(symbol, "bookticker")))
 
     # -- candles
 
-    async def klines(self, params: Params) -> object:
+    async def klines(self, params: Params) -> list[rest.Kline]:
         zone = read.zone_minutes(params)
         return await self._klines(params, 1000, zone)
 
-    async def futures_klines(self, params: Params) -> object:
+    async def futures_klines(self, params: Params) -> list[rest.Kline]:
         return await self._klines(params, 1500, 0)
 
-    async def continuous_klines(self, params: Params) -> object:
+    async def continuous_klines(self, params: Params) -> list[rest.Kline]:
         """Of a pair and a kind of contract: a symbol, if it is perpetual."""
         if read.needed(params, "contractType") != "PERPETUAL":
             raise bad_value("contractType", "PERPETUAL")
         return await self._klines({**params, "symbol": read.needed(params, "pair")}, 1500, 0)
 
-    async def _klines(self, params: Params, most: int, zone: int) -> object:
+    async def _klines(self, params: Params, most: int, zone: int) -> list[rest.Kline]:
         symbol = self._one(params)
         interval = read.needed(params, "interval")
         if interval not in INTERVALS:
@@ -179,19 +182,19 @@ class Venue:
 
     # -- trades
 
-    def trades(self, params: Params) -> object:
+    def trades(self, params: Params) -> list[rest.Trade]:
         return [rest.trade(trade) for trade in self._executions(params)]
 
-    def futures_trades(self, params: Params) -> object:
+    def futures_trades(self, params: Params) -> list[rest.FuturesTrade]:
         return [rest.futures_trade(trade) for trade in self._executions(params)]
 
     def _executions(self, params: Params) -> Sequence[Execution]:
         return self._board.executions(self._one(params), read.limit(params, 500, 1000))
 
-    async def agg_trades(self, params: Params) -> object:
+    async def agg_trades(self, params: Params) -> list[rest.AggTrade]:
         return [rest.agg_trade(trade) for trade in await self._merged(params)]
 
-    async def futures_agg_trades(self, params: Params) -> object:
+    async def futures_agg_trades(self, params: Params) -> list[rest.FuturesAggTrade]:
         return [rest.futures_agg_trade(trade) for trade in await self._merged(params)]
 
     async def _merged(self, params: Params) -> Any:
@@ -205,20 +208,27 @@ class Venue:
 
     # -- figures
 
-    def ticker(self, params: Params) -> object:
-        shape = rest.mini_ticker if _is_mini(params) else rest.ticker
-        return self._each(params, lambda symbol: shape(self._data(symbol, "ticker")))
+    def ticker(self, params: Params) -> rest.Ticker | list[rest.Ticker] | rest.MiniTicker | list[rest.MiniTicker]:
+        return self._mini(params) if _is_mini(params) else self._full(params)
 
-    def futures_ticker(self, params: Params) -> object:
+    def _mini(self, params: Params) -> rest.MiniTicker | list[rest.MiniTicker]:
+        return self._each(params, lambda symbol: rest.mini_ticker(self._data(symbol, "ticker")))
+
+    def _full(self, params: Params) -> rest.Ticker | list[rest.Ticker]:
+        return self._each(params, lambda symbol: rest.ticker(self._data(symbol, "ticker")))
+
+    def futures_ticker(self, params: Params) -> rest.FuturesTicker | list[rest.FuturesTicker]:
         return self._each(params, lambda symbol: rest.futures_ticker(self._data(symbol, "ticker")))
 
-    def average_price(self, params: Params) -> object:
+    def average_price(self, params: Params) -> rest.AveragePrice:
         return rest.average_price(self._data(self._one(params), "avgprice"))
 
-    async def rolling_ticker(self, params: Params) -> object:
+    async def rolling_ticker(
+        self, params: Params
+    ) -> rest.RollingTicker | list[rest.RollingTicker] | rest.MiniTicker | list[rest.MiniTicker]:
         name = read.text(params, "windowSize") or "1d"
         length_s = read.window_s(name)
-        shape = rest.mini_ticker if _is_mini(params) else rest.rolling_ticker
+        mini = _is_mini(params)
         symbols = self._asked_for(params)
         if symbols is None:
             raise missing("symbol")
@@ -228,7 +238,9 @@ class Venue:
             found: list[Any] = [self._data(symbol, f"ticker_{name}") for symbol in symbols]
         else:
             found = [await self._window(symbol, name, length_s) for symbol in symbols]
-        return shape(found[0]) if "symbol" in params else [shape(data) for data in found]
+        if "symbol" in params:
+            return rest.mini_ticker(found[0]) if mini else rest.rolling_ticker(found[0])
+        return [rest.mini_ticker(data) for data in found] if mini else [rest.rolling_ticker(data) for data in found]
 
     async def _window(self, symbol: str, name: str, length_s: int) -> RollingTickerData:
         """Of a window that no stream has: added up from candles; it begins at a whole minute, as Binance's do."""
@@ -246,14 +258,12 @@ class Venue:
         last = self._last_price(symbol)
         return add_up(symbol, name, candles, last, start, end)
 
-    def price(self, params: Params) -> object:
+    def price(self, params: Params) -> rest.Price | list[rest.Price]:
         return self._each(params, lambda symbol: rest.price(symbol, self._last_price(symbol)))
 
-    def futures_price(self, params: Params) -> object:
-        return self._each(
-            params,
-            lambda symbol: {**rest.price(symbol, self._last_price(symbol)), "time": self._board.market_time},
-        )
+    def futures_price(self, params: Params) -> rest.FuturesPrice | list[rest.FuturesPrice]:
+        time = self._board.market_time
+        return self._each(params, lambda symbol: rest.futures_price(symbol, self._last_price(symbol), time))
 
     def _last_price(self, symbol: str) -> str:
         price = self._board.last_price(symbol)
@@ -261,8 +271,8 @@ class Venue:
             raise not_known(f"price of {symbol}")
         return price
 
-    def premium_index(self, params: Params) -> object:
-        def build(symbol: str) -> object:
+    def premium_index(self, params: Params) -> rest.PremiumIndex | list[rest.PremiumIndex]:
+        def build(symbol: str) -> rest.PremiumIndex:
             interest = self._products.get(symbol, Product()).interest
             return rest.premium_index(self._data(symbol, "markprice"), f"{interest:f}")
 

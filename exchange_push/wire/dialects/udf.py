@@ -6,9 +6,10 @@ the newer ones.
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from exchange_push.errors import quoted
 from exchange_push.market.exact import EXACT
@@ -86,55 +87,116 @@ def encode(answer: object) -> bytes:
     return _encode(answer)
 
 
-def error(why: str) -> dict[str, str]:
-    return {"s": "error", "errmsg": why}
+class NoAnswer(Struct, frozen=True, tag_field="s", tag="error"):
+    """`errmsg` says why."""
+
+    errmsg: str
 
 
-def config(exchange: str) -> dict[str, Any]:
-    every = {"value": "", "name": "All", "desc": ""}
-    return {
-        "supported_resolutions": list(RESOLUTIONS),
-        "supports_search": True,
-        "supports_group_request": False,
-        "supports_marks": False,
-        "supports_timescale_marks": False,
-        "supports_time": True,
-        "exchanges": [every, {"value": exchange, "name": exchange, "desc": exchange}],
-        "symbols_types": [{"name": "All", "value": ""}, {"name": "Crypto", "value": "crypto"}],
-    }
+class Exchange(Struct, frozen=True):
+    value: str
+    name: str
+    desc: str
 
 
-def symbol_info(listing: Listing) -> dict[str, Any]:
+class SymbolType(Struct, frozen=True):
+    name: str
+    value: str
+
+
+class Config(Struct, frozen=True):
+    supported_resolutions: list[str]
+    supports_search: bool
+    supports_group_request: bool
+    supports_marks: bool
+    supports_timescale_marks: bool
+    supports_time: bool
+    exchanges: list[Exchange]
+    symbols_types: list[SymbolType]
+
+
+def config(exchange: str) -> Config:
+    return Config(
+        supported_resolutions=list(RESOLUTIONS),
+        supports_search=True,
+        supports_group_request=False,
+        supports_marks=False,
+        supports_timescale_marks=False,
+        supports_time=True,
+        exchanges=[Exchange("", "All", ""), Exchange(exchange, exchange, exchange)],
+        symbols_types=[SymbolType("All", ""), SymbolType("Crypto", "crypto")],
+    )
+
+
+class SymbolInfo(Struct, frozen=True):
+    """Prices are multiples of `minmov` / `pricescale`."""
+
+    name: str
+    ticker: str
+    full_name: str
+    description: str
+    type: str
+    session: str
+    timezone: str
+    exchange: str
+    listed_exchange: str
+    minmov: int
+    pricescale: int
+    format: str
+    volume_precision: int
+    has_seconds: bool
+    seconds_multipliers: list[str]
+    has_intraday: bool
+    intraday_multipliers: list[str]
+    has_daily: bool
+    daily_multipliers: list[str]
+    has_weekly_and_monthly: bool
+    weekly_multipliers: list[str]
+    monthly_multipliers: list[str]
+    supported_resolutions: list[str]
+    data_status: str
+
+
+def symbol_info(listing: Listing) -> SymbolInfo:
     digits = digits_of(listing.tick_size)
-    return {
-        "name": listing.symbol,
-        "ticker": listing.symbol,
-        "full_name": full_name(listing.symbol, listing.exchange),
-        "description": listing.description,
-        "type": "crypto",
-        "session": "24x7",
-        "timezone": "Etc/UTC",
-        "exchange": listing.exchange,
-        "listed_exchange": listing.exchange,
-        "minmov": int(listing.tick_size.scaleb(digits)),
-        "pricescale": 10**digits,
-        "format": "price",
-        "volume_precision": listing.volume_digits,
-        "has_seconds": True,
-        "seconds_multipliers": ["1"],
-        "has_intraday": True,
-        "intraday_multipliers": _MINUTES,
-        "has_daily": True,
-        "daily_multipliers": ["1", "3"],
-        "has_weekly_and_monthly": True,
-        "weekly_multipliers": ["1"],
-        "monthly_multipliers": ["1"],
-        "supported_resolutions": list(RESOLUTIONS),
-        "data_status": "streaming",
-    }
+    return SymbolInfo(
+        name=listing.symbol,
+        ticker=listing.symbol,
+        full_name=full_name(listing.symbol, listing.exchange),
+        description=listing.description,
+        type="crypto",
+        session="24x7",
+        timezone="Etc/UTC",
+        exchange=listing.exchange,
+        listed_exchange=listing.exchange,
+        minmov=int(listing.tick_size.scaleb(digits)),
+        pricescale=10**digits,
+        format="price",
+        volume_precision=listing.volume_digits,
+        has_seconds=True,
+        seconds_multipliers=["1"],
+        has_intraday=True,
+        intraday_multipliers=_MINUTES,
+        has_daily=True,
+        daily_multipliers=["1", "3"],
+        has_weekly_and_monthly=True,
+        weekly_multipliers=["1"],
+        monthly_multipliers=["1"],
+        supported_resolutions=list(RESOLUTIONS),
+        data_status="streaming",
+    )
 
 
-def found(symbols: Iterable[str], exchange: str, query: Mapping[str, str]) -> list[dict[str, str]]:
+class Hit(Struct, frozen=True):
+    symbol: str
+    full_name: str
+    description: str
+    exchange: str
+    ticker: str
+    type: str
+
+
+def found(symbols: Iterable[str], exchange: str, query: Mapping[str, str]) -> list[Hit]:
     """What a search finds, those that begin with what is looked for first. Raises Refused."""
     limit = _number(query, "limit", _MOST_FOUND)
     if query.get("type", "") not in ("", "crypto") or query.get("exchange", "") not in ("", exchange):
@@ -143,14 +205,7 @@ def found(symbols: Iterable[str], exchange: str, query: Mapping[str, str]) -> li
     hits = [symbol for symbol in symbols if text in full_name(symbol, exchange).upper()]
     hits.sort(key=lambda symbol: (not symbol.startswith(text), symbol))
     return [
-        {
-            "symbol": symbol,
-            "full_name": full_name(symbol, exchange),
-            "description": symbol,
-            "exchange": exchange,
-            "ticker": symbol,
-            "type": "crypto",
-        }
+        Hit(symbol, full_name(symbol, exchange), description=symbol, exchange=exchange, ticker=symbol, type="crypto")
         for symbol in hits[: FOUND if limit is None else limit]
     ]
 
@@ -187,48 +242,115 @@ def inside(candles: Iterable[KlineData], wanted: Asked) -> list[KlineData]:
     return hits[-wanted.limit :]
 
 
-def bars(candles: Iterable[KlineData]) -> dict[str, Any]:
+_LETTERS: Final = {"times": "t", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
+
+
+class Bars(Struct, frozen=True, rename=_LETTERS, tag_field="s", tag="ok"):
+    """`t` is where each begins, in s; then come open, high, low, close and volume of each."""
+
+    times: list[int]
+    open: list[Decimal]
+    high: list[Decimal]
+    low: list[Decimal]
+    close: list[Decimal]
+    volume: list[Decimal]
+
+
+class NoBars(Struct, frozen=True, rename="camel", tag_field="s", tag="no_data"):
+    """`nextTime`, in s: where the last one begins before the time asked for, which a chart then asks for."""
+
+    next_time: int | UnsetType = UNSET
+
+
+def bars(candles: Iterable[KlineData]) -> Bars:
     rows = list(candles)
-    return {
-        "s": "ok",
-        "t": [row.start // 1000 for row in rows],
-        "o": [Decimal(row.open) for row in rows],
-        "h": [Decimal(row.high) for row in rows],
-        "l": [Decimal(row.low) for row in rows],
-        "c": [Decimal(row.close) for row in rows],
-        "v": [Decimal(row.volume) for row in rows],
-    }
+    return Bars(
+        times=[row.start // 1000 for row in rows],
+        open=[Decimal(row.open) for row in rows],
+        high=[Decimal(row.high) for row in rows],
+        low=[Decimal(row.low) for row in rows],
+        close=[Decimal(row.close) for row in rows],
+        volume=[Decimal(row.volume) for row in rows],
+    )
 
 
-def no_bars(before: KlineData | None) -> dict[str, Any]:
-    """`before`: the last one before the time asked for, which a chart then asks for."""
-    return {"s": "no_data"} if before is None else {"s": "no_data", "nextTime": before.start // 1000}
+def no_bars(before: KlineData | None) -> NoBars:
+    """`before`: the last one before the time asked for."""
+    return NoBars() if before is None else NoBars(before.start // 1000)
 
 
-def quote(name: str, listing: Listing, ticker: TickerData) -> dict[str, Any]:
+class Figures(Struct, frozen=True, kw_only=True):
+    """What is not known is left out."""
+
+    short_name: str
+    exchange: str
+    description: str
+    ch: Decimal
+    chp: Decimal
+    lp: Decimal
+    bid: Decimal | UnsetType = UNSET
+    ask: Decimal | UnsetType = UNSET
+    open_price: Decimal
+    high_price: Decimal
+    low_price: Decimal
+    prev_close_price: Decimal | UnsetType = UNSET
+    volume: Decimal
+    spread: Decimal | UnsetType = UNSET
+
+
+class NoFigures(Struct, frozen=True):
+    pass
+
+
+class Quote(Struct, frozen=True, tag_field="s", tag="ok"):
+    """`n`: as the chart asked for it."""
+
+    n: str
+    v: Figures
+
+
+class NoQuote(Struct, frozen=True, tag_field="s", tag="error"):
+    n: str
+    v: NoFigures
+    errmsg: str
+
+
+class Quotes(Struct, frozen=True, tag_field="s", tag="ok"):
+    d: list[Quote | NoQuote]
+
+
+def quote(name: str, listing: Listing, ticker: TickerData) -> Quote:
     """`name`: as the chart asked for it."""
-    figures: dict[str, str | None] = {
-        "ch": ticker.change,
-        "chp": ticker.change_percent,
-        "lp": ticker.last,
-        "bid": ticker.bid,
-        "ask": ticker.ask,
-        "open_price": ticker.open,
-        "high_price": ticker.high,
-        "low_price": ticker.low,
-        "prev_close_price": ticker.prev_close,
-        "volume": ticker.volume,
-    }
-    known: dict[str, Any] = {key: Decimal(text) for key, text in figures.items() if text is not None}
-    if "bid" in known and "ask" in known:
+    bid, ask = _figure(ticker.bid), _figure(ticker.ask)
+    spread: Decimal | UnsetType = UNSET
+    if bid is not UNSET and ask is not UNSET:
         with localcontext(EXACT):
-            known["spread"] = known["ask"] - known["bid"]
-    about = {"short_name": listing.symbol, "exchange": listing.exchange, "description": listing.description}
-    return {"s": "ok", "n": name, "v": {**about, **known}}
+            spread = ask - bid
+    figures = Figures(
+        short_name=listing.symbol,
+        exchange=listing.exchange,
+        description=listing.description,
+        ch=Decimal(ticker.change),
+        chp=Decimal(ticker.change_percent),
+        lp=Decimal(ticker.last),
+        bid=bid,
+        ask=ask,
+        open_price=Decimal(ticker.open),
+        high_price=Decimal(ticker.high),
+        low_price=Decimal(ticker.low),
+        prev_close_price=_figure(ticker.prev_close),
+        volume=Decimal(ticker.volume),
+        spread=spread,
+    )
+    return Quote(name, figures)
 
 
-def no_quote(name: str, why: str) -> dict[str, Any]:
-    return {"s": "error", "n": name, "v": {}, "errmsg": why}
+def _figure(text: str | None) -> Decimal | UnsetType:
+    return UNSET if text is None else Decimal(text)
+
+
+def no_quote(name: str, why: str) -> NoQuote:
+    return NoQuote(name, NoFigures(), why)
 
 
 def _number(query: Mapping[str, str], name: str, most: int) -> int | None:

@@ -55,9 +55,14 @@ def ticker(message):
         last=message["c"], volume=message["v"], quote_volume=message["q"], count=message["n"])  # fmt: skip
 
 
-def quote(message):
-    say("quote", symbol=message["s"], id=message["u"], bid=message["b"], bid_qty=message["B"], ask=message["a"],
+def quote(message, of="quote"):
+    say(of, symbol=message["s"], id=message["u"], bid=message["b"], bid_qty=message["B"], ask=message["a"],
         ask_qty=message["A"])  # fmt: skip
+
+
+def every_quote(message):
+    if message["s"] == SYMBOL:
+        quote(message, "every_quote")
 
 
 def top(message):
@@ -96,6 +101,7 @@ async def main():
         listen(sockets.kline_socket(SYMBOL, "1s"), candle),
         listen(sockets.symbol_ticker_socket(SYMBOL), ticker),
         listen(sockets.symbol_book_ticker_socket(SYMBOL), quote),
+        listen(sockets.book_ticker_socket(), every_quote),
         listen(sockets.depth_socket(SYMBOL, depth="10"), top),
         user_data(sockets),
     )

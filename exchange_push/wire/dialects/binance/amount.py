@@ -6,13 +6,19 @@ both write through here. Digits beyond 8 decimals are kept, zeros at their end a
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta
 
 from exchange_push.market.events import Level
 
 _PLACES: Final = 8
 
 NOTHING: Final = "0.00000000"
+
+Amount: TypeAlias = Annotated[str, Meta(pattern=rf"^-?\d+\.\d{{{_PLACES},}}$")]
+Amounts: TypeAlias = list[tuple[Amount, Amount]]
+"""Levels of a book: price and quantity."""
 
 
 @lru_cache(maxsize=1 << 15)  # the prices of a book come again and again, and many quantities in several streams
@@ -26,5 +32,5 @@ def amount(text: str) -> str:
     return f"{whole}.{decimals}"
 
 
-def amounts(levels: Iterable[Level]) -> list[tuple[str, str]]:
+def amounts(levels: Iterable[Level]) -> Amounts:
     return [(amount(price), amount(qty)) for price, qty in levels]

@@ -77,7 +77,7 @@ class Weighed(NamedTuple):
     """The answer to a question, and what the reply says of the weight used."""
 
     answer: object
-    limits: list[dict[str, object]]
+    limits: Sequence[object]
 
 
 class Api:

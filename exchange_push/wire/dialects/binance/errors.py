@@ -3,6 +3,7 @@
 Clients go by the code, some by the words too: they are Binance's where Binance has any.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from exchange_push.errors import ClientCode, ClientError, quoted
@@ -41,7 +42,7 @@ class BinanceError(ClientError):
         super().__init__(ClientCode.MALFORMED, msg)
         self.number = number
         self.status = status
-        self.limits: list[dict[str, object]] = []
+        self.limits: Sequence[object] = ()
         """What a reply over a WebSocket says of the weight used."""
 
     @property

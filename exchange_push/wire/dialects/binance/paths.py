@@ -15,7 +15,7 @@ _MICROSECOND: Final = "microsecond"
 
 
 def open(path: str, query: str, subprotocols: Sequence[str]) -> Opening | None:
-    """The dialect, and the streams to be subscribed at once. What has no @ and no ! is none and is passed over."""
+    """The dialect, and the streams to be subscribed at once. What has neither @ nor ! is no stream, and passed over."""
     parts = unquote(path).split("/")
     if len(parts) < 2 or parts[0]:
         return None
@@ -32,7 +32,7 @@ def open(path: str, query: str, subprotocols: Sequence[str]) -> Opening | None:
     else:
         return None
     dialect = speaking(combined=combined, micro=micro, futures=futures)
-    return Opening(dialect, tuple(dict.fromkeys(name for name in names if "@" in name or name.startswith("!"))))
+    return Opening(dialect, tuple(dict.fromkeys(name for name in names if "@" in name or name[:1] == "!")))
 
 
 def _values(query: str) -> list[tuple[str, str]]:

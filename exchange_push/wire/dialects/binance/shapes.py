@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from exchange_push.market.avgprice import AveragePriceData
-from exchange_push.market.bookticker import BookTickerData
+from exchange_push.market.bookticker import BookTickerData, SymbolBookTickerData
 from exchange_push.market.depth import BestLevelsData, DepthData
 from exchange_push.market.executions import ExecutionsData
 from exchange_push.market.kline import KlineData
@@ -84,9 +84,16 @@ class Shapes:
     def of(self, publication: Publication) -> list[Any]:
         """The payloads of the messages that say it, none where there is nothing to say."""
         data = publication.data
-        if type(data) is list and publication.channel.kind.computed:
+        if type(data) is list and data:
             time = self.time(publication.time)
-            return [[self._in_arrays[type(item)](item, time) for item in data]]
+            if publication.shifts:  # best bids and asks, of which Binance makes no array
+                return [
+                    self._quote(item.symbol, item, item.id + shift, time)
+                    for item, shift in zip(data, publication.shifts, strict=True)
+                ]
+            in_array = self._in_arrays.get(type(data[0]))
+            if in_array is not None:
+                return [[in_array(item, time) for item in data]]
         shape = self._by_type.get(type(data))
         if shape is not None:
             return shape(data, publication)
@@ -219,18 +226,21 @@ class Shapes:
     # -- books
 
     def _book_ticker(self, data: BookTickerData, publication: Publication) -> list[Payload]:
+        symbol, made = publication.channel.owner, self.time(publication.time)
+        return [self._quote(symbol, data, data.id + publication.shift, made)]
+
+    def _quote(self, symbol: str, data: BookTickerData | SymbolBookTickerData, number: int, made: int) -> Payload:
         quote = {
-            "u": data.id + publication.shift,
-            "s": publication.channel.owner,
+            "u": number,
+            "s": symbol,
             "b": _or_nothing(data.bid),
             "B": _or_nothing(data.bid_qty),
             "a": _or_nothing(data.ask),
             "A": _or_nothing(data.ask_qty),
         }
-        made = self.time(publication.time)
         if self._futures:
-            return [{"e": "bookTicker", **quote, "T": self.time(data.time), "E": made}]
-        return [{**quote, "E": made}]  # no `e`: some clients find these messages by its absence
+            return {"e": "bookTicker", **quote, "T": self.time(data.time), "E": made}
+        return {**quote, "E": made}  # no `e`: some clients find these messages by its absence
 
     def _depth(self, data: DepthData, publication: Publication) -> list[Payload]:
         if data.type == "snapshot":

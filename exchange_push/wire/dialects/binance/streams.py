@@ -67,6 +67,7 @@ _EVERY: Final = {
     "ticker_1h@arr": "ticker_1h",
     "ticker_4h@arr": "ticker_4h",
     "ticker_1d@arr": "ticker_1d",
+    "bookTicker": "bookticker",
     "markPrice@arr": "markprice_3s",
     "markPrice@arr@1s": "markprice",
 }

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from exchange_push.market.product import Product
 from exchange_push.wire.dialects.binance.info import coins, futures_info, rate_limits, spot_info
@@ -13,13 +14,11 @@ SIZED = Product(tick_size=Decimal("0.10"), step_size=Decimal("0.001"), min_notio
 
 
 def spot(product: Product = SIZED, symbol: str = "BTCUSDT", **options: bool) -> Any:
-    info: Any = spot_info({symbol: product}, rate_limits(6000), 5, **options)
-    return info["symbols"][0]
+    return to_builtins(spot_info({symbol: product}, rate_limits(6000), 5, **options))["symbols"][0]
 
 
 def contract(product: Product) -> Any:
-    info: Any = futures_info({"BTCUSDT": product}, [], 5)
-    return info["symbols"][0]
+    return to_builtins(futures_info({"BTCUSDT": product}, [], 5))["symbols"][0]
 
 
 def test_trap_8_the_price_filter_stands_first() -> None:
@@ -85,7 +84,7 @@ def test_a_contract_says_what_kind_it_is_and_when_it_is_delivered() -> None:
 
 def test_no_limit_is_told_where_there_is_none() -> None:
     assert rate_limits(0) == []
-    assert rate_limits(6000)[0]["limit"] == 6000
+    assert rate_limits(6000)[0].limit == 6000
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,7 @@ def test_base_and_quote_are_told_by_the_name_where_nobody_says(symbol: str, base
 
 
 def test_coins_are_those_that_symbols_are_made_of() -> None:
-    found = coins({"BTCUSDT": SIZED, "ETHUSDT": SIZED, "GOLD": SIZED})
+    found = to_builtins(coins({"BTCUSDT": SIZED, "ETHUSDT": SIZED, "GOLD": SIZED}))
 
     assert [coin["coin"] for coin in found] == ["BTC", "ETH", "GOLD", "USDT"]
     assert all("free" not in coin for coin in found)

@@ -32,9 +32,10 @@ def opened(target: str) -> tuple[str, tuple[str, ...]] | None:
         ("/ws/btcusdt@trade/ethusdt@depth@100ms", "", ("btcusdt@trade", "ethusdt@depth@100ms")),
         ("/ws/btcusdt%40trade/%21ticker%40arr", "", ("btcusdt@trade", "!ticker@arr")),
         ("/ws/btcusdt@kline_1h@+08:00", "", ("btcusdt@kline_1h@+08:00",)),
+        ("/ws/!bookTicker", "", ("!bookTicker",)),
+        ("/stream?streams=%21bookTicker/a@trade", "c", ("!bookTicker", "a@trade")),
         ("/ws/0", "", ()),
         ("/ws/17/btcusdt@trade", "", ("btcusdt@trade",)),
-        ("/ws/!bookTicker", "", ("!bookTicker",)),  # to be refused, not to be silent
         ("/stream", "c", ()),
         ("/stream?", "c", ()),
         ("/stream?streams=", "c", ()),

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from exchange_push.market.avgprice import AveragePriceData
-from exchange_push.market.bookticker import BookTickerData
+from exchange_push.market.bookticker import BookTickerData, SymbolBookTickerData
 from exchange_push.market.depth import BestLevelsData, DepthData
 from exchange_push.market.executions import Execution, ExecutionsData
 from exchange_push.market.kline import KlineData
@@ -30,11 +30,17 @@ EVERY = ChannelKind("x", Owner.EVERY, SlowPolicy.RESYNC, 1000)
 
 
 def said(
-    data: object, *, shift: int = 0, owner: str = "BTCUSDT", stream: str = "a@stream", **flavour: bool
+    data: object,
+    *,
+    shift: int = 0,
+    shifts: tuple[int, ...] = (),
+    owner: str = "BTCUSDT",
+    stream: str = "a@stream",
+    **flavour: bool,
 ) -> list[Any]:
     """What clients of a flavour hear of a publication."""
     publication = Publication(Channel(EVERY if owner == ALL else KIND, owner), data)
-    publication.time, publication.shift = E, shift
+    publication.time, publication.shift, publication.shifts = E, shift, shifts
     dialect = speaking(**{"combined": False, "micro": False, "futures": False, **flavour})
     wire = publication.frame(View(dialect, stream)).wire
     assert {opcode for opcode, _ in unframe(wire)} <= {1}
@@ -251,6 +257,10 @@ def test_the_streams_of_all_symbols_are_arrays_of_the_same(data: object) -> None
     assert said([], owner=ALL) == [[]]
 
 
+def test_what_a_back_end_pushes_to_a_stream_of_all_symbols_goes_out_as_it_is() -> None:
+    assert said([{"any": 1}, 2], owner=ALL) == [[{"any": 1}, 2]]
+
+
 def test_average_price() -> None:
     assert said(AVERAGE) == [
         {"e": "avgPrice", "E": E, "s": "BTCUSDT", "i": "5m", "w": "50000.12345678", "T": T - 3},
@@ -289,6 +299,18 @@ def test_book_ticker() -> None:
     ]
     [future] = said(QUOTE, futures=True)
     assert (future["e"], future["T"], future["E"]) == ("bookTicker", T, E)
+
+
+@pytest.mark.parametrize("futures", [False, True])
+def test_book_tickers_of_all_symbols_are_messages_of_their_own(futures: bool) -> None:
+    every = [SymbolBookTickerData(symbol, "50000.00", "1.5", None, None, 7000, T) for symbol in ("BTCUSDT", "ETHUSDT")]
+    [one] = said(QUOTE, futures=futures)
+
+    found = said(every, shifts=(5, 0), owner=ALL, futures=futures)
+    assert found == [{**one, "u": 7005}, {**one, "s": "ETHUSDT"}]
+    assert [list(each) for each in found] == [list(one)] * 2
+    combined = said(every, shifts=(5, 0), owner=ALL, futures=futures, combined=True)
+    assert combined == [{"stream": "a@stream", "data": each} for each in found]
 
 
 def test_depth() -> None:
