@@ -152,7 +152,9 @@ class Tickers:
         # Due by the wall's second, it may have to wait some ticks for the market's.
         self._due = self._due or due
         close_time = tick.time - tick.time % 1_000
-        ripe = close_time != self.close_time and tick.time - close_time >= self._after_ms
+        # The first time at once: after a start market time may stand still until the feed is heard.
+        put_off_ms = self._after_ms if self.close_time else 0
+        ripe = close_time != self.close_time and tick.time - close_time >= put_off_ms
         if self._rolling is None and self._due and ripe:
             self._due = False
             self._rolling, self._rolled, self._waiting = close_time, self._waiting, []

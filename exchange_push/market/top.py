@@ -50,8 +50,13 @@ class TopFeed(ABC, Generic[D]):
         return self._state(market) if self._last[market][0] == market.book.losses else None
 
     def _ask(self, market: Market, book: Book) -> Publication | None:
-        """The top of a book that `@depth` published and nobody looked at. This is no look: what others hear does not
-        depend on it."""
+        """The top of a book that `@depth` published and nobody looked at.
+
+        Where nothing has changed since, this is the look that the next one is compared with. Where something has, it is
+        none: what others hear does not depend on it.
+        """
+        if book.id == book.published_id and market not in self._changed:
+            return self._state(market) if self._update(market) else None
         as_of = book.losses, book.id
         asked = self._asked.get(market)
         if asked is None or asked[0] != as_of:

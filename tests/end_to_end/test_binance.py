@@ -158,8 +158,8 @@ async def test_a_token_that_is_no_stream_is_passed_over(start: Start) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_who_opens_a_stream_of_every_symbol_that_there_is_not_is_told(start: Start) -> None:
-    client = await visit(start(), "/market/ws/!bookTicker")
-    assert (await client.next())["error"]["msg"] == "Invalid request: invalid stream '!bookTicker'"
+    client = await visit(start(), "/market/ws/!blockTrade")
+    assert (await client.next())["error"]["msg"] == "Invalid request: invalid stream '!blockTrade'"
 
 
 @pytest.mark.parametrize("path", ["/stream", "/stream?streams=", "/ws", "/ws/"])

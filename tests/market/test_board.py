@@ -430,7 +430,7 @@ def test_who_comes_first_to_a_kind_of_channel_has_its_state_and_then_all_changes
     names = [f"S@{name}" for name in ("depth5", "depth10", "depth20", "bookticker", "kline_1m", "kline_1h")]
     now = 1_700_000_000_000
     for number in range(60):
-        bids = [(str(90 - place), str(1 + number % 3)) for place in range(number % 25)]
+        bids = [(str(90 - place), str(1 + number // 2 % 3)) for place in range(number // 2 % 25)]
         events = [book(number, now + 30 * number, bids, [("101", "1")]), trade(number, "7", "1", now + 30 * number)]
         if number == 30:  # all were due on the tick before
             listening = True
