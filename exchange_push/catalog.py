@@ -38,7 +38,8 @@ def _klines() -> Iterator[tuple[ChannelKind, FeedFactory]]:
         yield ChannelKind(f"kline_{interval}", _SYMBOL, _CONFLATE, 250), partial(KlineFeed, interval=interval)
 
 
-# Computed channels: kind, owner, what a slow client gets, cadence in ms, and the feed that computes it.
+# Computed channels: kind, owner, what a slow client gets, cadence in ms, and the feed that computes it. What shares its
+# figures is due together; what is much work each second is put off, so that no tick has all of it.
 # fmt: off
 COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
     ChannelKind("depth",      _SYMBOL, _RESYNC,    100, checksum=True, of_book=True, ring_size=600): DepthFeed,
@@ -46,12 +47,12 @@ COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
     ChannelKind("depth10",    _SYMBOL, _CONFLATE,  100, of_book=True): partial(BestLevelsFeed, levels=10),
     ChannelKind("depth20",    _SYMBOL, _CONFLATE,  100, of_book=True): partial(BestLevelsFeed, levels=20),
     ChannelKind("trades",     _SYMBOL, _QUEUE,     100, ring_size=600): TradesFeed,
-    ChannelKind("ticker",     _SYMBOL, _CONFLATE, 1000): TickerFeed,
+    ChannelKind("ticker",     _SYMBOL, _CONFLATE, 1000, after_ms=100): TickerFeed,
     **dict(_klines()),
-    ChannelKind("markprice",  _SYMBOL, _CONFLATE, 1000, of_index=True): MarkPriceFeed,
+    ChannelKind("markprice",  _SYMBOL, _CONFLATE, 1000, after_ms=900, of_index=True): MarkPriceFeed,
     ChannelKind("bookticker", _SYMBOL, _CONFLATE,   50, of_book=True): BookTickerFeed,
-    ChannelKind("ticker",     _EVERY,  _RESYNC,   1000): EveryTickerFeed,
-    ChannelKind("markprice",  _EVERY,  _RESYNC,   1000): EveryMarkPriceFeed,
+    ChannelKind("ticker",     _EVERY,  _RESYNC,   1000, after_ms=100): EveryTickerFeed,
+    ChannelKind("markprice",  _EVERY,  _RESYNC,   1000, after_ms=900): EveryMarkPriceFeed,
     # The same in other doses. Slower chains of the book stand behind the one that they are made of.
     ChannelKind("depth_250ms", _SYMBOL, _RESYNC,   250, of_book=True): SlowDepthFeed,
     ChannelKind("depth_500ms", _SYMBOL, _RESYNC,   500, of_book=True): SlowDepthFeed,
@@ -60,18 +61,18 @@ COMPUTED: Final[dict[ChannelKind, FeedFactory]] = {
     ChannelKind("depth10_1s", _SYMBOL, _CONFLATE, 1000, after_ms=600, of_book=True): partial(BestLevelsFeed, levels=10),
     ChannelKind("depth20_1s", _SYMBOL, _CONFLATE, 1000, after_ms=600, of_book=True): partial(BestLevelsFeed, levels=20),
     ChannelKind("trade",      _SYMBOL, _QUEUE,      50, ring_size=600): ExecutionsFeed,
-    ChannelKind("miniticker", _SYMBOL, _CONFLATE, 1000): MiniTickerFeed,
-    ChannelKind("miniticker", _EVERY,  _RESYNC,   1000): EveryMiniTickerFeed,
+    ChannelKind("miniticker", _SYMBOL, _CONFLATE, 1000, after_ms=100): MiniTickerFeed,
+    ChannelKind("miniticker", _EVERY,  _RESYNC,   1000, after_ms=100): EveryMiniTickerFeed,
     ChannelKind("bookticker", _EVERY,  _RESYNC,   1000, after_ms=800, of_book=True): EveryBookTickerFeed,
-    ChannelKind("ticker_1h",  _SYMBOL, _CONFLATE, 1000): partial(RollingTickerFeed, window="1h"),
-    ChannelKind("ticker_4h",  _SYMBOL, _CONFLATE, 1000): partial(RollingTickerFeed, window="4h"),
-    ChannelKind("ticker_1d",  _SYMBOL, _CONFLATE, 1000): partial(RollingTickerFeed, window="1d"),
-    ChannelKind("ticker_1h",  _EVERY,  _RESYNC,   1000): partial(EveryRollingTickerFeed, window="1h"),
-    ChannelKind("ticker_4h",  _EVERY,  _RESYNC,   1000): partial(EveryRollingTickerFeed, window="4h"),
-    ChannelKind("ticker_1d",  _EVERY,  _RESYNC,   1000): partial(EveryRollingTickerFeed, window="1d"),
-    ChannelKind("avgprice",   _SYMBOL, _CONFLATE, 1000): AveragePriceFeed,
-    ChannelKind("markprice_3s", _SYMBOL, _CONFLATE, 3000, of_index=True): MarkPriceFeed,
-    ChannelKind("markprice_3s", _EVERY,  _RESYNC, 3000): EveryMarkPriceFeed,
+    ChannelKind("ticker_1h",  _SYMBOL, _CONFLATE, 1000, after_ms=300): partial(RollingTickerFeed, window="1h"),
+    ChannelKind("ticker_4h",  _SYMBOL, _CONFLATE, 1000, after_ms=400): partial(RollingTickerFeed, window="4h"),
+    ChannelKind("ticker_1d",  _SYMBOL, _CONFLATE, 1000, after_ms=100): partial(RollingTickerFeed, window="1d"),
+    ChannelKind("ticker_1h",  _EVERY,  _RESYNC,   1000, after_ms=300): partial(EveryRollingTickerFeed, window="1h"),
+    ChannelKind("ticker_4h",  _EVERY,  _RESYNC,   1000, after_ms=400): partial(EveryRollingTickerFeed, window="4h"),
+    ChannelKind("ticker_1d",  _EVERY,  _RESYNC,   1000, after_ms=100): partial(EveryRollingTickerFeed, window="1d"),
+    ChannelKind("avgprice",   _SYMBOL, _CONFLATE, 1000, after_ms=700): AveragePriceFeed,
+    ChannelKind("markprice_3s", _SYMBOL, _CONFLATE, 3000, after_ms=900, of_index=True): MarkPriceFeed,
+    ChannelKind("markprice_3s", _EVERY,  _RESYNC, 3000, after_ms=900): EveryMarkPriceFeed,
 }
 # Channels that show something of a symbol's book: where books are polled, it is for these.
 POLLED: Final = frozenset(

@@ -13,7 +13,7 @@ from exchange_push.pubsub.publication import Publication
 
 MINUTES: Final = 5
 
-_WINDOWS: Final = partial(Tickers, length_s=MINUTES * MINUTE, quotes=False, after_ms=650)
+_WINDOWS: Final = partial(Tickers, length_s=MINUTES * MINUTE, quotes=False)
 
 
 class AveragePriceData(msgspec.Struct, frozen=True, rename="camel"):

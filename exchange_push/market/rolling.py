@@ -26,8 +26,8 @@ from exchange_push.market.window import HOUR, MINUTE
 from exchange_push.pubsub.channel import ChannelKind
 
 WINDOWS: Final[dict[str, Callable[[Markets], Tickers]]] = {
-    "1h": partial(Tickers, length_s=HOUR, step_s=MINUTE, quotes=False, after_ms=150),
-    "4h": partial(Tickers, length_s=4 * HOUR, step_s=MINUTE, quotes=False, after_ms=350),
+    "1h": partial(Tickers, length_s=HOUR, step_s=MINUTE, quotes=False),
+    "4h": partial(Tickers, length_s=4 * HOUR, step_s=MINUTE, quotes=False),
     "1d": day,
 }
 

@@ -98,8 +98,7 @@ class Tickers:
     out when somebody asks for them.
 
     A window is `length_s` long, and begins up to `step_s` earlier, at a whole one of these. Without `quotes` its
-    figures leave out the book. It is looked at `after_ms` of market time from its end on, so that not all windows are
-    moved on one tick.
+    figures leave out the book.
     """
 
     def __init__(
@@ -109,10 +108,8 @@ class Tickers:
         step_s: int = SECOND,
         *,
         quotes: bool = True,
-        after_ms: int = 0,
     ) -> None:
         self._markets = markets
-        self._after_ms = after_ms
         self._length_s = length_s
         self._step_s = step_s
         self._has_quotes = quotes
@@ -152,10 +149,7 @@ class Tickers:
         # Due by the wall's second, it may have to wait some ticks for the market's.
         self._due = self._due or due
         close_time = tick.time - tick.time % 1_000
-        # The first time at once: after a start market time may stand still until the feed is heard.
-        put_off_ms = self._after_ms if self.close_time else 0
-        ripe = close_time != self.close_time and tick.time - close_time >= put_off_ms
-        if self._rolling is None and self._due and ripe:
+        if self._rolling is None and self._due and close_time != self.close_time:
             self._due = False
             self._rolling, self._rolled, self._waiting = close_time, self._waiting, []
         self.new = self._rolling is not None and self._split(self._opening(self._rolling))
@@ -263,7 +257,7 @@ class Tickers:
 
 def day(markets: Markets) -> Tickers:
     """The windows of 24 hours."""
-    return Tickers(markets, after_ms=100)
+    return Tickers(markets)
 
 
 class TickerFeed:

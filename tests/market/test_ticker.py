@@ -154,8 +154,8 @@ def test_it_comes_every_second_without_trades_when_the_markets_second_is_over() 
     exchange.apply(trade(2, "7", "1", T + 2_000))
     exchange.run(3_100)
     closes = [(now_ms, data.data.close_time - T) for now_ms, data in exchange.published]  # type: ignore[attr-defined]
-    # At 2,000 of the wall the market is at 2,850 still, its second over at 2,150; a little later the windows move.
-    assert closes == [(1_250, 2_000), (2_250, 3_000), (3_250, 4_000)]
+    # At 2,000 of the wall the market is at 2,850 still, and its second over at 2,150.
+    assert closes == [(1_000, 2_000), (2_150, 3_000), (3_150, 4_000)]
 
 
 def test_an_empty_window_has_the_last_price_throughout() -> None:
