@@ -5,8 +5,8 @@
 Three processes: the server, a sender that puts trades of all symbols (twenty a datagram) and 1,000
 depth changes a second into its feed, and the load. Printed: deliveries, the server's CPU, and percentiles of the age of
 what came to the clients' sockets, beyond the cadence of its channel: for trades the time of the oldest in a message,
-for the best bid and ask that of the change. When it came is told by the kernel, of one client in 20, since the load,
-which has to read it all on one core, comes to it later.
+for a book and its best bid and ask that of the last change, for a ticker the end of its window. When it came is told by
+the kernel, of one client in 20, since the load, which has to read it all on one core, comes to it later.
 """
 
 import argparse
@@ -31,6 +31,8 @@ _KINDS = ("trades", "depth", "ticker", "kline", "markprice", "bookticker")
 _AGES = {
     "trades": (100, re.compile(rb'@trades","data":\{"trades":\[\{[^}]*?"time":(\d+)')),
     "bookticker": (50, re.compile(rb'@bookticker","data":\{[^}]*?"time":(\d+)')),
+    "depth": (100, re.compile(rb'@depth","data":\{"type":"update"[^}]*?"time":(\d+)')),
+    "ticker": (1000, re.compile(rb'@ticker","data":\{[^}]*?"closeTime":(\d+)')),
 }
 _TIMED = 20  # of so many clients one is looked at,
 _OTHERS = 50  # after so many others, so that what it reads came at one time

@@ -80,7 +80,7 @@ def run(stored: Stored, hold: int = 2) -> None:
         stored.tick()
         stored.commit()
     stored.take(hold)
-    for _ in range(10):  # until all that falls due with the second is made
+    for _ in range(4):
         stored.tick()
         stored.commit()
 
