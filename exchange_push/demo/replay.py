@@ -1,6 +1,6 @@
 """exchange-push-replay: plays a recorded feed into a server, as the engine's datagrams.
 
-    exchange-push-replay FILE[.gz] --to udp:127.0.0.1:6791 [--speed N] [--session N] [--batch N]
+    exchange-push-replay FILE[.gz] --to udp:127.0.0.1:6791 [--speed N] [--session N] [--batch N] [--loop]
 
 The file's format stands in docs/reference/recorded-feed.md. It is read as it is played, so it may be larger than
 memory. Events that are due together share a datagram as far as one fits into an Ethernet frame.
@@ -18,6 +18,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, cast
 
@@ -26,6 +27,7 @@ from twisted.internet import task
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
+from exchange_push.demo.looping import looped
 from exchange_push.errors import ConfigError, WireError, quoted
 from exchange_push.wire.events import decode_event
 from exchange_push.wire.packet import encode
@@ -237,21 +239,26 @@ class Destination:
 
 
 async def _play(reactor: Any, options: argparse.Namespace) -> None:
+    file: Callable[[], Iterator[Recorded]] = partial(read, options.file)
     try:
         destination = Destination(options.to)
         try:
             replay = Replay(
                 reactor,
-                read(options.file),
+                looped(file) if options.loop else file(),
                 destination.send,
                 session=options.session or int(time.time() * 1000),
                 speed=options.speed,
                 batch=options.batch,
             )
-            summary = await replay.run()
+            try:
+                await replay.run()
+            except CancelledError:
+                if not options.loop:  # which ends in no other way
+                    raise
         finally:
             destination.close()
-        print(f"sent {summary}")
+        print(f"sent {replay.summary}")
         if destination.refused:
             raise ConfigError(f"nobody listens on {options.to}: {destination.refused} datagrams were refused")
     except (ConfigError, OSError) as error:
@@ -268,6 +275,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--speed", type=_speed, default=1.0, help="times as fast; 0: as fast as a server can take it")
     parser.add_argument("--session", type=_positive, help="number of the session; default: the time in ms")
     parser.add_argument("--batch", type=_positive, default=1_000, help="at most so many events in a datagram")
+    parser.add_argument("--loop", action="store_true", help="again and again, as a market that goes on, until Ctrl-C")
     options = parser.parse_args(argv)
 
     def play(reactor: Any) -> Deferred[None]:

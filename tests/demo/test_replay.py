@@ -1,6 +1,7 @@
 import gzip
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -286,6 +287,30 @@ def test_the_command_plays_a_file_to_a_socket_and_says_what_it_sent(tmp_path: Pa
     assert re.fullmatch(r"sent 50 events in \d+ datagrams, \d+ bytes, and \d+ heartbeats in [\d.]+ s\n", done.stdout)
     assert [event for packet in packets for event in packet.events or []] == [trade(n) for n in range(50)]
     assert {packet.session for packet in packets} == {9}
+
+
+def test_a_loop_ends_by_an_interrupt_and_says_what_it_sent(tmp_path: Path) -> None:
+    path = tmp_path / "feed.jsonl"
+    path.write_text("".join(line(AT + 10 * n, trade(n)) for n in range(5)))
+    code = "from exchange_push.demo.replay import main; main()"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as skt:
+        skt.bind(("127.0.0.1", 0))
+        skt.settimeout(10)
+        to = f"udp:127.0.0.1:{skt.getsockname()[1]}"
+        playing = subprocess.Popen(
+            [sys.executable, "-c", code, str(path), "--to", to, "--loop"], stdout=subprocess.PIPE, text=True
+        )
+        events: list[Any] = []
+        while len(events) < 12:
+            events += decode(skt.recv(65_536)).events or []
+        playing.send_signal(signal.SIGINT)
+        out, _ = playing.communicate(timeout=10)
+        packet = decode(skt.recv(65_536))
+        while packet.events is not None:
+            packet = decode(skt.recv(65_536))
+    assert [event[2] for event in events] == list(range(len(events)))
+    assert playing.returncode in (0, -signal.SIGINT)
+    assert re.fullmatch(r"sent \d+ events in .* s\n", out)
 
 
 def test_the_command_names_a_bad_line_and_leaves_with_1(tmp_path: Path) -> None:
