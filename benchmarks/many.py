@@ -23,7 +23,7 @@ import sys
 import time
 
 from benchmarks.fanout import LOAD_CORE, exchange_push, on_core
-from benchmarks.load import READ_BYTES, Clients, cpu_s, masked
+from benchmarks.load import Clients, cpu_s, masked
 from benchmarks.round import SYMBOLS, zipf
 
 _PORT = 17_900
@@ -135,11 +135,11 @@ class Aged(Clients):
         self._came_ms = None
         if number not in self._timed:
             return super().receive(number)
-        data, notes, _, _ = self.sockets[number].recvmsg(READ_BYTES, 64)
+        size, notes, _, _ = self.sockets[number].recvmsg_into([self.buffer], 64)
         for _, _, note in notes:
             seconds, ns = _TIMESPEC.unpack(note)
             self._came_ms = seconds * 1000 + ns / 1e6
-        return data
+        return bytes(self.buffer[:size])
 
     def heard(self, data: bytes) -> None:
         self.messages += data.count(b'{"event":')
