@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from exchange_push.errors import ConfigError
+
 if TYPE_CHECKING:
     from exchange_push.demo.replay import Recorded
 
@@ -64,7 +66,10 @@ class _Spans:
         event: list[Any] = list(recorded.event)
         fields = _fields(event)
         for place in fields.ids:
-            event[place] += self.ids[_numbering(event)].length * rounds
+            span = self.ids.get(_numbering(event))
+            if span is None:
+                raise ConfigError(f"line {recorded.line}: not there before, so the file changed while it was played")
+            event[place] += span.length * rounds
         for place in fields.times:
             event[place] += later_ms
         return recorded._replace(at_ms=recorded.at_ms + later_ms, event=event)

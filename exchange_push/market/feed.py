@@ -141,7 +141,8 @@ class Feed(Protocol):
     def flush(self, tick: Tick, due: bool) -> Iterable[Publication]:
         """Take in a tick; where the kind's cadence is `due`, or something may not wait for it, publish.
 
-        Whoever is wanted or not: only building a payload may be left out for that.
+        Whoever is wanted or not: only building a payload may be left out for that; and, while no channel of the kind
+        is, to look at what it would show.
         """
         ...
 

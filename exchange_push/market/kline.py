@@ -106,8 +106,7 @@ class KlineFeed:
         if self._end == 0:
             self._begin(self._interval.start(self._markets.recorded.begin or tick.time))
         # Each of the intervals hears of each market that traded: what it does with it is left to dictionaries.
-        wanted = self._markets.any_wanted(self._kind)
-        if wanted:
+        if self._markets.any_wanted(self._kind):
             self._changed.update(tick.traded)
         if self._states:
             for market in tick.traded:
@@ -132,7 +131,7 @@ class KlineFeed:
             self._judge_again(self._since, gap, publications)
         for market, stretch in tick.told.items():
             self._judge_again((market,), stretch, publications)
-        if due and self._changed and wanted:
+        if due and self._changed:
             for market in self._markets.wanted_of(self._kind, self._changed):
                 state = self._state(market)
                 if state is not None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from exchange_push.demo.looping import looped
 from exchange_push.demo.replay import Recorded, read
+from exchange_push.errors import ConfigError
 from exchange_push.market.events import Trade
 from exchange_push.wire.events import decode_events
 from tests.market.exchange import Exchange
@@ -71,6 +72,17 @@ def test_no_id_comes_twice(steps: list[tuple[str, int]], count: int) -> None:
 
 def test_of_nothing_nothing_comes() -> None:
     assert rounds([], 3) == []
+
+
+def test_a_file_that_changes_while_it_is_played_ends_it_with_the_line_that_is_new() -> None:
+    once = [Recorded(AT, ["trade", "A", 1, "1", "1", "buy", AT], 1)]
+    grown = [*once, Recorded(AT, ["trade", "B", 1, "1", "1", "buy", AT], 2)]
+    files = iter([once, grown])
+    played = looped(lambda: iter(next(files)))
+
+    assert [next(played).event[2] for _ in range(2)] == [1, 2]
+    with pytest.raises(ConfigError, match="line 2: not there before"):
+        next(played)
 
 
 @pytest.mark.parametrize("count", [2, 3])

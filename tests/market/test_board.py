@@ -428,7 +428,10 @@ def test_who_comes_first_to_a_kind_of_channel_has_its_state_and_then_all_changes
     listening = False
     early, late = Exchange(), Exchange(wanted=lambda channel: listening, any_wanted=lambda kind: listening)
     names = [f"S@{name}" for name in ("depth5", "depth10", "depth20", "bookticker", "kline_1m", "kline_1h")]
-    now = 1_700_000_000_000
+    names += ["Q@kline_1m", "Q@kline_1h"]  # of which nothing changes any more
+    now = 1_700_000_039_500  # soon a minute ends
+    for exchange in (early, late):
+        exchange.apply(trade(1, "7", "1", now, symbol="Q"))
     for number in range(60):
         bids = [(str(90 - place), str(1 + number // 2 % 3)) for place in range(number // 2 % 25)]
         events = [book(number, now + 30 * number, bids, [("101", "1")]), trade(number, "7", "1", now + 30 * number)]
